@@ -1,0 +1,88 @@
+"""Shared servers, and rules that hold for every test."""
+
+import secrets
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+
+from tests.testbed.mongod import Client
+from tests.testbed.replica_set import ReplicaSet
+from tests.testbed.s3 import Bucket, S3Server
+from tests.testbed.waiting import eventually
+
+_DATABASES_OF_THE_SERVER = {"admin", "config", "local"}
+
+
+def pytest_configure() -> None:
+    """Let SIGTERM end a test run as Ctrl-C does: in order, with servers stopped."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_outlives_its_test() -> Iterator[None]:
+    """Fail a test that leaves a non-daemon thread behind."""
+    before = set(threading.enumerate())
+    yield
+
+    def left() -> list[threading.Thread]:
+        return [each for each in set(threading.enumerate()) - before if not each.daemon]
+
+    eventually(lambda: not left(), timeout_s=2, message=f"threads have ended: {left()}")
+
+
+@pytest.fixture(scope="session")
+def shared_replica_set() -> Iterator[ReplicaSet]:
+    """Three nodes of 6.0 for the whole run; tests use `replica_set`, which cleans up."""
+    with ReplicaSet.start() as replica_set:
+        yield replica_set
+
+
+@pytest.fixture
+def replica_set(shared_replica_set: ReplicaSet) -> Iterator[ReplicaSet]:
+    """Three healthy nodes of 6.0 without any user's databases, users or roles.
+
+    A test may kill, freeze and step down members: they are put right afterwards. One that changes
+    server parameters starts a set of its own.
+    """
+    yield shared_replica_set
+    for node in shared_replica_set.nodes:
+        node.start(wait=False)
+        node.resume()
+    for node in shared_replica_set.nodes:
+        node.wait_until_ready()
+    shared_replica_set.wait_until_healthy()
+    with shared_replica_set.client() as client:
+        _empty(client)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3 server for the whole run; it is not emptied between tests."""
+    with S3Server.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _shared_bucket(s3_server: S3Server) -> str:
+    return s3_server.create_bucket()
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, _shared_bucket: str) -> Bucket:
+    """A prefix of the test's own in a bucket that all tests share."""
+    return Bucket(server=s3_server, name=_shared_bucket, prefix=f"test-{secrets.token_hex(6)}")
+
+
+def _empty(client: Client) -> None:
+    for name in client.list_database_names():
+        if name not in _DATABASES_OF_THE_SERVER:
+            client.drop_database(name)
+    client.admin.command("dropAllUsersFromDatabase")
+    client.admin.command("dropAllRolesFromDatabase")

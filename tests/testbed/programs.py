@@ -1,0 +1,60 @@
+"""Where `make testbed` has put the servers."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+MongodVersion = Literal["6.0", "5.0"]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TESTBED = Path(os.environ.get("BACKSTAY_TESTBED", REPOSITORY / ".testbed"))
+
+
+class ProgramMissingError(Exception):
+    """A server of the testbed is not installed on this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """An executable, and what its children alone need in their environment."""
+
+    path: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def mongod(version: MongodVersion) -> Program:
+    """Find mongod; 5.0 gets the OpenSSL 1.1.1 that it was built for.
+
+    Raises: ProgramMissingError.
+    """
+    path = _installed(TESTBED / f"mongod-{version}/fiftyone/db/bin/mongod")
+    if version == "6.0":
+        return Program(path=path)
+    libraries = _installed(TESTBED / "openssl-1.1/psycopg2_binary.libs")
+    return Program(path=path, environment={"LD_LIBRARY_PATH": str(libraries)})
+
+
+def weed() -> Program:
+    """Find SeaweedFS. Raises: ProgramMissingError."""
+    return Program(path=_installed(TESTBED / "weed/bin/weed"))
+
+
+def juicefs() -> Program:
+    """Find JuiceFS. Raises: ProgramMissingError."""
+    return Program(path=_installed(TESTBED / "juicefs/bin/juicefs"))
+
+
+def mongosh() -> Program:
+    """Find mongosh, and the testbed's node if it has one. Raises: ProgramMissingError."""
+    path = _installed(TESTBED / "mongosh/node_modules/.bin/mongosh")
+    own_node = TESTBED / "node/bin"
+    search = os.environ.get("PATH", os.defpath)
+    return Program(path=path, environment={"PATH": f"{own_node}{os.pathsep}{search}"})
+
+
+def _installed(path: Path) -> Path:
+    if not path.exists():
+        raise ProgramMissingError(f"{path} is not there: run `make testbed` once")
+    return path
