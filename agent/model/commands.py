@@ -1,0 +1,236 @@
+"""Commands: what operators insert, as models that also make the collection's validator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, ClassVar, Final, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from agent.core.errors import PermanentError
+from agent.model.cluster_time import ClusterTime
+from agent.model.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Bson:
+    """Names the BSON types of a field whose Python type does not tell them.
+
+    ``text``, where it is given, is the only string that is allowed.
+    """
+
+    types: tuple[str, ...]
+    text: str = ""
+
+
+LATEST: Final = "latest"
+
+
+def _point_in_time(value: object) -> object:
+    is_date = isinstance(value, datetime) and value.tzinfo is not None
+    if is_date or isinstance(value, ClusterTime) or value == LATEST:
+        return value
+    raise ValueError('must be a date, a Timestamp or "latest"')
+
+
+CommandId = Annotated[object, Bson(("objectId", "string"))]
+PointInTime = Annotated[
+    datetime | ClusterTime | Literal["latest"],
+    PlainValidator(_point_in_time),
+    Bson(("date", "timestamp", "string"), LATEST),
+]
+Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Request(_Document):
+    writes_data: ClassVar[bool] = False
+
+
+class Backup(_Request):
+    """Make an exact copy at one cluster time."""
+
+    writes_data: ClassVar[bool] = True
+    command: Literal["backup"] = "backup"
+    namespaces: Patterns | None = Field(
+        None, description='which collections, such as ["shop.*"]; absent: all'
+    )
+    storage: str | None = Field(None, description="label of a configured storage; absent: main")
+    tags: dict[str, str] | None = Field(None, description="texts to find the backup by")
+    keep: bool = Field(default=False, description="true: retention never deletes this backup")
+    note: str | None = Field(None, description="a text for people")
+
+
+class Rename(_Document):
+    """Where a restore puts what was called otherwise."""
+
+    from_: str = Field(alias="from", description='a pattern such as "shop.*"')
+    to: str = Field(description='a pattern with as many stars, such as "shop2.*"')
+
+
+class Restore(_Request):
+    """Bring a backup back, beside what exists, and switch at the end."""
+
+    writes_data: ClassVar[bool] = True
+    command: Literal["restore"] = "restore"
+    backup: str | None = Field(None, description="id of a backup; absent: the newest")
+    to: PointInTime | None = Field(
+        None, description='a time to restore to: a date, a Timestamp or "latest"'
+    )
+    namespaces: Patterns | None = Field(
+        None, description='which collections, such as ["shop.*"]; absent: all'
+    )
+    rename: tuple[Rename, ...] | None = Field(
+        None, description='other names to restore to: [{from: "shop.*", to: "shop2.*"}]'
+    )
+    overwrite: bool = Field(default=False, description="true: replace what exists")
+    users_and_roles: bool | None = Field(
+        None, description="restore users and roles too; absent: only in a full restore"
+    )
+    hold_ttl: bool = Field(default=False, description="true: restore TTL indexes without expiry")
+    dry_run: bool = Field(default=False, description="true: only make and show the plan")
+    storage: str | None = Field(None, description="label of a configured storage; absent: main")
+
+    @model_validator(mode="after")
+    def _aims_once(self) -> Self:
+        if self.backup is not None and self.to is not None:
+            raise ValueError("restore takes either 'backup' or 'to', not both")
+        return self
+
+
+class Cancel(_Request):
+    """Stop a command that waits or runs."""
+
+    command: Literal["cancel"] = "cancel"
+    target: CommandId = Field(description="_id of the command to cancel")
+
+
+class Delete(_Request):
+    """Delete a backup from its storage."""
+
+    writes_data: ClassVar[bool] = True
+    command: Literal["delete"] = "delete"
+    backup: str = Field(description="id of a backup")
+    dry_run: bool = Field(default=False, description="true: only say what would be deleted")
+    force: bool = Field(default=False, description="true: even if kept, or the only one")
+    storage: str | None = Field(None, description="label of a configured storage; absent: main")
+
+
+class Resync(_Request):
+    """Rebuild the catalogue of backups from the storage."""
+
+    writes_data: ClassVar[bool] = True
+    command: Literal["resync"] = "resync"
+    storage: str | None = Field(None, description="label of a configured storage; absent: all")
+
+
+Request = Backup | Restore | Cancel | Delete | Resync
+REQUESTS: Final[dict[str, type[Request]]] = {
+    "backup": Backup,
+    "restore": Restore,
+    "cancel": Cancel,
+    "delete": Delete,
+    "resync": Resync,
+}
+
+# What agents add to a command's document, with the BSON types of each.
+AGENT_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "state": ("string",),
+    "created_at": ("date",),
+    "started_at": ("date",),
+    "finished_at": ("date",),
+    "coordinator": ("string",),
+    "lease_token": ("long",),
+    "progress": ("object",),
+    "result": ("object",),
+    "error": ("object",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRecord:
+    """A command document: ``options`` is what was inserted, without ``_id``; times are UTC.
+
+    ``created_at`` is when it was inserted, as well as that can be told.
+    """
+
+    command_id: object
+    options: Mapping[str, object]
+    state: State | None
+    created_at: datetime | None
+    token: int
+
+
+def parse(options: Mapping[str, object]) -> Request:
+    """Read an inserted document, past what the validator could not hold back.
+
+    Raises: PermanentError ``bad_command`` naming each wrong field.
+    """
+    name = options.get("command")
+    model = REQUESTS.get(name) if isinstance(name, str) else None
+    if model is None:
+        raise PermanentError(
+            "bad_command",
+            f"there is no command {name!r}",
+            hint=f"one of: {', '.join(sorted(REQUESTS))}",
+        )
+    try:
+        return model.model_validate({key: _frozen(value) for key, value in options.items()})
+    except ValidationError as error:
+        faults = dict.fromkeys(_sentence(str(name), fault) for fault in error.errors())
+        raise PermanentError(
+            "bad_command",
+            "; ".join(faults),
+            hint=f"{name} takes: {', '.join(_option_names(model))}",
+        ) from error
+
+
+def _frozen(value: object) -> object:
+    """Return lists as tuples, all the way down: the models are strict and frozen."""
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(each) for each in value)
+    if isinstance(value, Mapping):
+        return {key: _frozen(each) for key, each in value.items()}
+    return value
+
+
+def _option_names(model: type[Request]) -> list[str]:
+    names = (field.alias or name for name, field in model.model_fields.items())
+    return sorted(name for name in names if name != "command")
+
+
+_WORDS: Final[Mapping[str, str]] = {
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty",
+    "dict_type": "must be a document",
+    "model_type": "must be a document",
+}
+
+
+def _sentence(command: str, fault: ErrorDetails) -> str:
+    *outer, last = fault["loc"] or ("",)
+    place = ".".join(str(part) for part in (*outer, last))
+    within = f"{command}: {'.'.join(map(str, outer))}" if outer else command
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"{within} has no option {last!r}"
+        case "missing":
+            return f"{within} needs {last!r}"
+        case "value_error":
+            message = str(fault["ctx"]["error"])
+            return f"{place} {message}" if place else message
+        case kind:
+            return f"{place} {_WORDS.get(kind, fault['msg'])}"

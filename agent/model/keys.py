@@ -1,0 +1,156 @@
+"""Every key in a storage is built and parsed here.
+
+    <replset>/backups/<id>/manifest.json
+    <replset>/backups/<id>/data/<db>/<collection>/<task>-<token>-<seq>.bson.zst
+    <replset>/oplog/<replica set id>/<yyyymmdd>/<begin>_<last>.bson.zst
+
+Keys are relative to the storage's prefix. Parts that come from users are percent-encoded,
+byte by byte, unless they are letters, digits or one of ``-_~``, and dots that do not stand alone
+or first; so a key is never a special path and never collides with another. A part longer than a
+file system allows is cut and ended by its SHA-256. Only what is built here is parsed: a foreign
+object that merely looks alike is nobody's manifest.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import quote, unquote
+
+from agent.core.errors import PermanentError
+from agent.model.cluster_time import ClusterTime
+from agent.model.names import Namespace
+
+# For fullmatch, because ``$`` would let a newline follow; ASCII, because other scripts have digits.
+_BACKUP_ID: Final = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+_MANIFEST: Final = re.compile(r"([^/]+)/backups/([^/]+)/manifest\.json")
+_SEGMENT: Final = re.compile(
+    r"([^/]+)/oplog/([^/]+)/\d{8}/(\d{10}\.\d{10})_(\d{10}\.\d{10})\.bson\.zst", re.ASCII
+)
+_CUT: Final = re.compile(r".*![0-9a-f]{64}", re.ASCII)
+# An escape that a cut went through.
+_HALF_ESCAPE: Final = re.compile(r"%[0-9A-F]?\Z")
+_ID_FORMAT: Final = "%Y%m%dT%H%M%SZ"
+# File systems take 255 bytes for a name.
+_LONGEST_PART_BYTES: Final = 255
+
+
+def encode(name: str) -> str:
+    """Percent-encode a name so that it is one harmless part of a key."""
+    text = quote(name.encode("utf-8", "surrogatepass"), safe="-_~.")
+    if text.startswith("."):
+        text = "%2E" + text[1:]
+    if len(text) <= _LONGEST_PART_BYTES:
+        return text
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return _HALF_ESCAPE.sub("", text[: _LONGEST_PART_BYTES - len(digest) - 1]) + "!" + digest
+
+
+def decode(part: str) -> str:
+    """Undo ``encode``; a name that was cut cannot be had back.
+
+    Raises: PermanentError ``bad_key``, also for what ``encode`` never makes.
+    """
+    if _CUT.fullmatch(part):
+        raise PermanentError("bad_key", f"the name in {part!r} was cut")
+    try:
+        name = unquote(part, errors="surrogatepass")
+        is_ours = encode(name) == part
+    except UnicodeError:
+        is_ours = False
+    if not is_ours:
+        raise PermanentError("bad_key", f"{part!r} is not a part of a key of ours")
+    return name
+
+
+def backup_id(started_at: datetime) -> str:
+    """Return the id of a backup that started then: UTC, to the second."""
+    return started_at.astimezone(UTC).strftime(_ID_FORMAT)
+
+
+def is_backup_id(text: str) -> bool:
+    """Whether a text has the form of a backup id."""
+    return _BACKUP_ID.fullmatch(text) is not None
+
+
+def replset_root(replset: str) -> str:
+    """Return the prefix of everything of one replica set name."""
+    return f"{encode(replset)}/"
+
+
+def backups_root(replset: str) -> str:
+    """Return the prefix of all backups of a replica set."""
+    return f"{encode(replset)}/backups/"
+
+
+def backup_root(replset: str, backup: str) -> str:
+    """Return the prefix of everything that belongs to one backup."""
+    return f"{encode(replset)}/backups/{encode(backup)}/"
+
+
+def manifest(replset: str, backup: str) -> str:
+    """Return the key of a backup's manifest."""
+    return backup_root(replset, backup) + "manifest.json"
+
+
+def parse_manifest(key: str) -> tuple[str, str] | None:
+    """Return (replica set, backup id) if a key is a manifest's, else None.
+
+    Raises: PermanentError ``bad_key``, if the name of the replica set was cut.
+    """
+    found = _MANIFEST.fullmatch(key)
+    if found is None or not is_backup_id(found[2]):
+        return None
+    replset = _decode_ours(found[1])
+    return None if replset is None else (replset, found[2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkName:
+    """What tells one chunk from all others: ``token`` is the fencing token of the claim."""
+
+    task: int
+    token: int
+    sequence: int
+
+
+def chunk(replset: str, backup: str, namespace: Namespace, name: ChunkName) -> str:
+    """Return the key of a chunk; sorted, the chunks of a collection are in reading order."""
+    return (
+        f"{backup_root(replset, backup)}data/{encode(namespace.database)}/"
+        f"{encode(namespace.collection)}/"
+        f"{name.task:06d}-{name.token:019d}-{name.sequence:06d}.bson.zst"
+    )
+
+
+def segment(replset: str, replset_id: str, begin: ClusterTime, last: ClusterTime) -> str:
+    """Return the key of a segment: after ``begin``, up to and with ``last``."""
+    day = last.wall.strftime("%Y%m%d")
+    return f"{encode(replset)}/oplog/{encode(replset_id)}/{day}/{begin}_{last}.bson.zst"
+
+
+def parse_segment(key: str) -> tuple[str, str, ClusterTime, ClusterTime] | None:
+    """Return (replica set, replica set id, begin, last) if a key is a segment's, else None.
+
+    Raises: PermanentError ``bad_key``, if the name of the replica set was cut.
+    """
+    found = _SEGMENT.fullmatch(key)
+    if found is None:
+        return None
+    replset, replset_id = _decode_ours(found[1]), _decode_ours(found[2])
+    if replset is None or replset_id is None:
+        return None
+    begin, last = ClusterTime.parse(found[3]), ClusterTime.parse(found[4])
+    is_in_its_day = segment(replset, replset_id, begin, last) == key
+    return (replset, replset_id, begin, last) if is_in_its_day else None
+
+
+def _decode_ours(part: str) -> str | None:
+    """Return the name in a part of a key, None if it is not one of ours."""
+    try:
+        return decode(part)
+    except PermanentError:
+        if _CUT.fullmatch(part):
+            raise
+        return None

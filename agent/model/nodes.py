@@ -1,0 +1,58 @@
+"""Which nodes read a backup: secondaries that keep up first, the primary when it must."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+UsePrimary = Literal["always", "when_alone", "never"]
+NodeState = Literal["PRIMARY", "SECONDARY", "OTHER"]
+
+# A secondary further behind would keep the whole backup waiting for it.
+LONGEST_LAG_S: Final = 30.0
+# An agent whose status is older is not there.
+STALE_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """One agent's node as its status tells it; ``lag_s`` is seconds behind the primary."""
+
+    name: str
+    state: str
+    lag_s: float | None
+    priority: float
+    updated_at: datetime
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether the agent behind this is there."""
+        return now - self.updated_at <= timedelta(seconds=STALE_S)
+
+    def is_good_secondary(self, now: datetime) -> bool:
+        """Whether this node should read before the primary does."""
+        return (
+            self.state == "SECONDARY"
+            and self.priority > 0
+            and self.is_fresh(now)
+            and self.lag_s is not None
+            and self.lag_s < LONGEST_LAG_S
+        )
+
+
+def may_read(
+    own: NodeFacts, others: Sequence[NodeFacts], use_primary: UsePrimary, now: datetime
+) -> bool:
+    """Whether an agent may claim backup tasks for its own node now."""
+    if own.priority <= 0:
+        return False
+    if own.state == "SECONDARY":
+        return own.lag_s is not None and own.lag_s < LONGEST_LAG_S
+    if own.state != "PRIMARY":
+        return False
+    match use_primary:
+        case "always":
+            return True
+        case "never":
+            return False
+        case "when_alone":
+            return not any(other.is_good_secondary(now) for other in others)

@@ -1,0 +1,164 @@
+"""What a restore will do, decided before anything is touched: pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.core.errors import PermanentError
+from agent.model.arrangement import Arrangement, Surroundings, Wish, arrange, some
+from agent.model.catalogue import Collection, Identity
+from agent.model.manifest import Copy, Manifest
+from agent.model.names import Namespace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TtlRule:
+    """An index, or a collection itself (``index`` is empty), that deletes old documents."""
+
+    namespace: Namespace
+    index: str
+    expire_after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestorePlan:
+    """Everything that was decided; ``copies`` are those of the manifest that hold wanted data."""
+
+    manifest: Manifest
+    wish: Wish
+    copies: tuple[Copy, ...]
+    arrangement: Arrangement
+    ttl_rules: tuple[TtlRule, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def docs(self) -> int:
+        """Documents to load."""
+        return sum(copy.docs for copy in self.copies)
+
+    @property
+    def bytes(self) -> int:
+        """Uncompressed bytes to load."""
+        return sum(copy.bytes for copy in self.copies)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes to fetch, without the oplog window."""
+        return sum(chunk.stored_bytes for copy in self.copies for chunk in copy.chunks)
+
+    def document(self) -> Mapping[str, object]:
+        """Return the plan as the command's result shows it."""
+        return {
+            "backup": self.manifest.backup_id,
+            "server_version": self.manifest.identity.server_version,
+            "docs": self.docs,
+            "bytes": self.bytes,
+            "stored_bytes": self.stored_bytes,
+            "users_and_roles": any(_is_users(copy) for copy in self.copies),
+            "create": [
+                f"{placed.target}"
+                for placed in self.arrangement.placed
+                if placed.target not in {each.namespace for each in self.arrangement.replaced}
+            ],
+            "replace": [f"{each.namespace}" for each in self.arrangement.replaced],
+            "drop": [f"{each.namespace}" for each in self.arrangement.dropped],
+            "rename": [
+                {"from": f"{each.source}", "to": f"{each.target}"}
+                for each in self.arrangement.placed
+                if each.source != each.target
+            ],
+            "ttl": [
+                {
+                    "namespace": f"{rule.namespace}",
+                    "index": rule.index,
+                    "expire_after_s": rule.expire_after_s,
+                    "held": self.wish.hold_ttl,
+                }
+                for rule in self.ttl_rules
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def plan_restore(
+    manifest: Manifest,
+    wish: Wish,
+    surroundings: Surroundings,
+    ttl_rules: Sequence[TtlRule],
+) -> RestorePlan:
+    """Decide everything about a restore; ``ttl_rules`` are those of the source, all of them.
+
+    Raises: PermanentError ``server_too_old``, ``nothing_matches``, ``rename_collides``,
+    ``bad_target``, ``view_split``, ``target_exists``, ``database_case``.
+    """
+    check_version(manifest.identity, surroundings.identity)
+    names = [copy.collection.namespace for copy in manifest.copies]
+    wish.selection.check(names)
+    wish.renaming.check(name for name in names if wish.selection.takes(name))
+    collections = [copy.collection for copy in manifest.copies]
+    copies = tuple(
+        copy
+        for copy in manifest.copies
+        if copy.collection.has_data and wish.target(copy.collection.namespace) is not None
+    )
+    return RestorePlan(
+        manifest=manifest,
+        wish=wish,
+        copies=copies,
+        arrangement=arrange(collections, wish, surroundings, is_whole=not manifest.namespaces),
+        ttl_rules=tuple(_renamed(rule, wish) for rule in ttl_rules if _wanted(rule, wish)),
+        notes=_notes(manifest, wish, surroundings, collections),
+    )
+
+
+def check_version(backup: Identity, target: Identity) -> None:
+    """Refuse a target that is older than what the backup was made of.
+
+    Raises: PermanentError ``server_too_old``.
+    """
+    if _version(target.feature_compatibility) < _version(backup.feature_compatibility):
+        raise PermanentError(
+            "server_too_old",
+            f"the backup is of feature compatibility version {backup.feature_compatibility}, "
+            f"this replica set runs {target.feature_compatibility}",
+            hint="restore to a replica set of the same version or a newer one",
+        )
+
+
+def _notes(
+    manifest: Manifest, wish: Wish, surroundings: Surroundings, collections: Sequence[Collection]
+) -> tuple[str, ...]:
+    found = []
+    backup, target = manifest.identity, surroundings.identity
+    if _version(backup.server_version) != _version(target.server_version):
+        found.append(
+            f"the backup is of MongoDB {backup.server_version}, "
+            f"this replica set runs {target.server_version}"
+        )
+    renamed_views = [
+        each.namespace
+        for each in collections
+        if each.kind == "view" and wish.target(each.namespace) not in {None, each.namespace}
+    ]
+    if renamed_views:
+        found.append(f"the pipelines of {some(renamed_views)} keep the old names inside")
+    return tuple(found)
+
+
+def _renamed(rule: TtlRule, wish: Wish) -> TtlRule:
+    return TtlRule(
+        namespace=(wish.target(rule.namespace) or rule.namespace).visible,
+        index=rule.index,
+        expire_after_s=rule.expire_after_s,
+    )
+
+
+def _wanted(rule: TtlRule, wish: Wish) -> bool:
+    return wish.target(rule.namespace) is not None
+
+
+def _is_users(copy: Copy) -> bool:
+    return copy.collection.namespace.is_users_or_roles
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())

@@ -1,0 +1,99 @@
+"""What monitoring reads: one document of the cluster, one of each agent."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from agent.model.cluster_time import ClusterTime
+
+Level = Literal["ok", "warning", "error"]
+EventLevel = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that an operator should know; ``code`` is stable and has a runbook entry."""
+
+    code: str
+    level: Literal["warning", "error"]
+    message: str
+    hint: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageStatus:
+    """How an agent stands with its storage; nothing secret."""
+
+    label: str
+    ok: bool
+    bucket: str
+    credential_source: str
+    identity: str | None = None
+    expires_at: datetime | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStatus:
+    """The document ``agent:<host:port>``."""
+
+    name: str
+    node_state: str
+    node_lag_s: float | None
+    priority: float
+    server_version: str
+    agent_version: str
+    pid: int
+    started_at: datetime
+    updated_at: datetime
+    storage: StorageStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastBackup:
+    """The newest backup."""
+
+    backup_id: str
+    consistent_at: ClusterTime
+    finished_at: datetime
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recoverable:
+    """A range of times that can be restored, ends included."""
+
+    begin: ClusterTime
+    last: ClusterTime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """The job that runs."""
+
+    command_id: object
+    command: str
+    phase: str
+    percent: float
+    eta_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStatus:
+    """The document ``cluster``."""
+
+    replset: str
+    problems: tuple[Problem, ...]
+    coordinator: str
+    last_backup: LastBackup | None
+    recoverable: tuple[Recoverable, ...]
+    running: Running | None
+
+    @property
+    def state(self) -> Level:
+        """The worst level among the problems."""
+        levels = {problem.level for problem in self.problems}
+        if "error" in levels:
+            return "error"
+        return "warning" if "warning" in levels else "ok"

@@ -1,0 +1,46 @@
+"""The protocols between rooms: what each side may count on.
+
+An implementation proves its protocol in one line; a fake that passes the same contract suite
+as the real thing may be trusted in its place. Knows model and core; must not know any
+implementation.
+"""
+
+from agent.ports.cluster import Batch, ClusterSource, NodeReader, OplogReader, Read
+from agent.ports.control import (
+    BackupCatalogue,
+    Boards,
+    CommandBoard,
+    EventLog,
+    JobNotes,
+    LeaseStore,
+    StatusBoard,
+    TaskBoard,
+)
+from agent.ports.restore import ReplayTarget, RestoreTarget, SwitchTarget, ViewRule
+from agent.ports.storage import ObjectStore, StoredObject
+from agent.ports.work import CANCELED, Job, JobContext
+
+__all__ = [
+    "CANCELED",
+    "BackupCatalogue",
+    "Batch",
+    "Boards",
+    "ClusterSource",
+    "CommandBoard",
+    "EventLog",
+    "Job",
+    "JobContext",
+    "JobNotes",
+    "LeaseStore",
+    "NodeReader",
+    "ObjectStore",
+    "OplogReader",
+    "Read",
+    "ReplayTarget",
+    "RestoreTarget",
+    "StatusBoard",
+    "StoredObject",
+    "SwitchTarget",
+    "TaskBoard",
+    "ViewRule",
+]
