@@ -1,0 +1,133 @@
+"""Oplog entries: raw BSON -> frozen values.
+
+The fields are those of the server's src/mongo/db/repl/oplog_entry.idl. Only what replay needs
+is read: everything else (statement ids, images, wall times) stays behind. Documents inside an
+entry are passed on as bytes.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import bson
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
+
+from agent.codec.definitions import definition
+from agent.codec.elements import Bytes, damaged
+from agent.codec.framing import id_document
+from agent.model.cluster_time import ClusterTime
+from agent.model.replay import Bundle, Change, Content, Entry, Nothing, Operation, Settle, Strange
+
+Fields = Mapping[str, Any]
+
+OPTIONS: Final[CodecOptions[RawBSONDocument]] = CodecOptions(
+    document_class=RawBSONDocument,
+    tz_aware=True,
+    uuid_representation=UuidRepresentation.UNSPECIFIED,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
+)
+# No-ops, and what newer servers write about the insides of their storage.
+_EMPTY_KINDS: Final = frozenset({"n", "ci", "cd", "cu", "km"})
+_VERSIONS: Final = "admin.system.version"
+_COMPATIBILITY: Final = b"featureCompatibilityVersion"
+_NOTHING: Final = Nothing()
+
+
+def entries(data: Bytes) -> Iterator[Entry]:
+    """Yield what each of some consecutive raw oplog entries says, in order.
+
+    Raises: PermanentError ``damaged_bson``.
+    """
+    try:
+        documents = bson.decode_all(data, OPTIONS)
+    except BSONError as error:
+        raise damaged(str(error), 0) from error
+    for document in documents:
+        yield entry(document)
+
+
+def entry(document: RawBSONDocument) -> Entry:
+    """Return what one oplog entry says. Raises: PermanentError ``damaged_bson``."""
+    try:
+        stamp: Timestamp = document["ts"]
+        return Entry(ClusterTime(stamp.time, stamp.inc), _content(document))
+    except (BSONError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(f"not an oplog entry: {error!r}", 0) from error
+
+
+def operation(raw: bytes) -> Operation | Bundle:
+    """Return what one operation of a bundle says. Raises: PermanentError ``damaged_bson``."""
+    try:
+        content = _content(RawBSONDocument(raw, OPTIONS))
+    except (BSONError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(f"not an oplog operation: {error!r}", 0) from error
+    if isinstance(content, Settle):
+        raise damaged("a transaction ends within another one", 0)
+    return content
+
+
+def _content(fields: Fields) -> Content:
+    kind = fields["op"]
+    if kind in {"i", "u", "d"}:
+        return _change(kind, fields)
+    if kind == "c":
+        return _command(fields)
+    if kind in _EMPTY_KINDS:
+        return _NOTHING
+    return Strange(f"an operation of type {kind!r}")
+
+
+def _change(kind: Any, fields: Fields) -> Change | Strange:
+    uuid = fields.get("ui")
+    namespace: str = fields["ns"]
+    if uuid is None:
+        return Strange(f"a change of {namespace} without UUID")
+    body = bytes(fields["o"].raw)
+    selector = bytes(fields["o2"].raw) if kind == "u" else body
+    if namespace == _VERSIONS and _COMPATIBILITY in (id_document(selector) or b""):
+        return Strange("a change of the feature compatibility version")
+    return Change(kind, bytes(uuid), namespace, body, selector, fields.get("b") is True)
+
+
+def _command(fields: Fields) -> Content:
+    command: RawBSONDocument = fields["o"]
+    name = next(iter(command))
+    match name:
+        case "applyOps":
+            return _bundle(fields, command)
+        case "commitTransaction":
+            stamp: Timestamp = command["commitTimestamp"]
+            return _settle(fields, ClusterTime(stamp.time, stamp.inc))
+        case "abortTransaction":
+            return _settle(fields, None)
+    uuid = fields.get("ui")
+    return definition(
+        name, fields["ns"].partition(".")[0], None if uuid is None else bytes(uuid), command
+    )
+
+
+def _settle(fields: Fields, commit_at: ClusterTime | None) -> Settle:
+    return Settle(session=bytes(fields["lsid"].raw), number=int(fields["txnNumber"]), commit_at=commit_at)
+
+
+def _bundle(fields: Fields, command: RawBSONDocument) -> Bundle:
+    operations = tuple(bytes(each.raw) for each in command["applyOps"])
+    # multiOpType 1: retryable writes that the server put together; not a transaction. Nor is
+    # what a client sent through applyOps: that has no transaction number.
+    if "txnNumber" not in fields or fields.get("multiOpType") == 1:
+        return Bundle(operations=operations)
+    previous = fields.get("prevOpTime")
+    count = command.get("count")
+    return Bundle(
+        operations=operations,
+        session=bytes(fields["lsid"].raw),
+        number=int(fields["txnNumber"]),
+        continues=previous is not None and previous["ts"] != Timestamp(0, 0),
+        is_partial=bool(command.get("partialTxn", False)),
+        is_prepared=bool(command.get("prepare", False)),
+        count=None if count is None else int(count),
+    )
