@@ -1,0 +1,5 @@
+"""Sessions with AWS: where credentials come from, and clients made with them.
+
+Knows boto3 and settings; must not know MongoDB, jobs or what is stored. Errors of botocore
+leave this room untranslated only through clients, whose user translates them.
+"""

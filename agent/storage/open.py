@@ -1,0 +1,50 @@
+"""Make the store that a storage block describes."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from agent.core.errors import ConfigError
+from agent.core.flow import Stop
+from agent.core.retry import RetryPolicy
+from agent.ports import ObjectStore
+from agent.settings import RetrySettings, S3Settings, StorageSettings
+from agent.storage.filesystem import FilesystemStore
+from agent.storage.retrying import OnRetry, RetryingStore
+from agent.storage.s3 import S3Store
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+
+def open_store(
+    settings: StorageSettings,
+    *,
+    connect: "Callable[[S3Settings], S3Client]",
+    stop: Stop,
+    on_retry: OnRetry | None = None,
+    is_patient: bool = True,
+) -> ObjectStore:
+    """Return the store of a storage, which waits out passing failures until ``stop`` is set.
+
+    Without patience every failure shows at once, for whoever only wants to know.
+
+    Nothing is sent or read yet: ``connect`` is called at the first use. Raises: ConfigError, for
+    a block that was not checked at load.
+    """
+    if settings.s3 is not None:
+        s3 = settings.s3
+        bare = S3Store(s3, lambda: connect(s3))
+        return RetryingStore(bare, _policy(s3.retries), stop, on_retry) if is_patient else bare
+    if settings.filesystem is not None:
+        directory = FilesystemStore(settings.filesystem.path)
+        policy = _policy(RetrySettings())
+        return RetryingStore(directory, policy, stop, on_retry) if is_patient else directory
+    raise ConfigError("config_missing", f"the storage {settings.label} has no block for its type")
+
+
+def _policy(retries: RetrySettings) -> RetryPolicy:
+    return RetryPolicy(
+        limit_s=retries.limit_s,
+        first_wait_s=retries.first_wait_s,
+        longest_wait_s=retries.longest_wait_s,
+    )

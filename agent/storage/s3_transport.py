@@ -1,0 +1,55 @@
+"""How requests leave: three things that botocore does otherwise, changed by its own events."""
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.awsrequest import AWSPreparedRequest
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+# One timeout covers each block of a body: small enough for slow lines, large enough for few calls.
+_BLOCK_BYTES: Final = 262_144
+
+
+def prepare(client: "S3Client") -> None:
+    """Set a client up; to be called once, before its first request."""
+    client.meta.events.register("before-call.s3", _stay_in_region)
+    client.meta.events.register("before-send.s3.PutObject", _send_in_blocks)
+
+
+def _stay_in_region(params: dict[str, Any], **_: object) -> None:
+    # botocore looks for the right region when it is sent elsewhere, by a HEAD that looks for the
+    # region when it is sent elsewhere: an endpoint that redirects http to https never ends. And
+    # every request would silently be two.
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _send_in_blocks(request: AWSPreparedRequest, **_: object) -> None:
+    """Send a body of bytes in blocks, without copies and without asking first.
+
+    In one piece it would leave by one ``sendall``, under one timeout for all of it: on a slow
+    line 16 MiB would never arrive. The question (``Expect: 100-continue``) costs a round trip,
+    or a second where the server does not know it. The headers, the length among them, are set.
+    """
+    if "Expect" in request.headers:
+        del request.headers["Expect"]
+    body = request.body
+    if isinstance(body, BytesIO):
+        request.body = _Blocks(body.getbuffer())  # type: ignore[assignment]
+    elif isinstance(body, bytes | bytearray):
+        request.body = _Blocks(memoryview(body))  # type: ignore[assignment]
+
+
+class _Blocks:
+    """A body that is read in blocks of its own size."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+        self._at = 0
+
+    def read(self, _size: int = -1) -> memoryview:
+        """Return the next block, whatever size is asked for; an empty one at the end."""
+        block = self._view[self._at : self._at + _BLOCK_BYTES]
+        self._at += len(block)
+        return block

@@ -1,0 +1,118 @@
+"""Every error of botocore is one of ours."""
+
+import inspect
+import string
+from collections.abc import Iterator
+
+import botocore.exceptions
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from agent.core.errors import AgentError, PermanentError, TransientError
+from agent.storage.s3_errors import FAILURES, rule_of_answer, rule_of_class, translate
+
+
+def classes(root: type[BaseException]) -> Iterator[type[BaseException]]:
+    """Yield every class below a class that botocore defines."""
+    for found in root.__subclasses__():
+        if found.__module__.startswith("botocore"):
+            yield found
+        yield from classes(found)
+
+
+def every_class() -> list[type[BaseException]]:
+    """Return each exception class of botocore, but for answers, which are judged by their code."""
+    exported = [
+        found
+        for _, found in inspect.getmembers(botocore.exceptions, inspect.isclass)
+        if issubclass(found, BotoCoreError)
+    ]
+    found = {*classes(BotoCoreError), *exported, ResponseParserError}
+    return sorted(found - {BotoCoreError}, key=lambda each: each.__name__)
+
+
+def made(kind: type[BaseException]) -> Exception:
+    """Make an error with the fields that its message asks for."""
+    if kind is botocore.exceptions.WaiterError:
+        return botocore.exceptions.WaiterError("bucket_exists", "too many tries", {})
+    fields = {name for _, name, _, _ in string.Formatter().parse(getattr(kind, "fmt", "")) if name}
+    error = kind(**dict.fromkeys(fields, "told")) if fields else kind()
+    assert isinstance(error, Exception)
+    return error
+
+
+@pytest.mark.parametrize("kind", every_class(), ids=lambda kind: kind.__name__)
+def test_every_class_of_botocore_is_translated(kind: type[BaseException]) -> None:
+    """A release of botocore that brings a new one fails here until somebody thought about it."""
+    assert rule_of_class(kind) is not None
+    error = made(kind)
+    assert isinstance(error, FAILURES)
+    ours = translate(error, "PutObject", "rs/one")
+    assert isinstance(ours, PermanentError | TransientError)
+    assert "PutObject of rs/one" in ours.message
+    assert "\n" not in ours.message
+
+
+def test_the_walk_finds_the_classes() -> None:
+    """The test above would be worth nothing if it walked past them."""
+    names = {kind.__name__ for kind in every_class()}
+    assert {"EndpointConnectionError", "NoCredentialsError", "SSLError", "ProfileNotFound"} < names
+    assert len(names) > 70
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "code"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed", PermanentError, "storage_tls"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version", PermanentError, "storage_tls"),
+        ("EOF occurred in violation of protocol", TransientError, "storage_unreachable"),
+    ],
+)
+def test_only_lasting_troubles_of_tls_are_for_good(
+    said: str, kind: type[AgentError], code: str
+) -> None:
+    """A handshake that broke off may go through the next time."""
+    error = botocore.exceptions.SSLError(endpoint_url="https://s3", error=OSError(said))
+    ours = translate(error, "PutObject", "k")
+    assert (type(ours), ours.code) == (kind, code)
+
+
+@pytest.mark.parametrize(
+    ("operation", "action"),
+    [
+        ("PutObject", "s3:PutObject"),
+        ("GetObject", "s3:GetObject"),
+        ("ListObjectsV2", "s3:ListBucket"),
+        ("DeleteObjects", "s3:DeleteObject"),
+    ],
+)
+def test_a_denied_request_names_the_permission(operation: str, action: str) -> None:
+    """The action to allow stands in the hint."""
+    answer = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
+    ours = translate(answer, operation, "k")
+    assert ours.code == "storage_denied"
+    assert action in ours.hint
+
+
+def test_a_denied_key_names_the_permissions_on_it() -> None:
+    """S3 says AccessDenied also when it is KMS that refuses."""
+    said = "User is not authorized to perform: kms:GenerateDataKey on resource"
+    answer = ClientError({"Error": {"Code": "AccessDenied", "Message": said}}, "PutObject")
+    assert "kms:GenerateDataKey" in translate(answer, "PutObject", "k").hint
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        ("", 403, "storage_denied"),
+        ("Unheard", 404, "object_missing"),
+        ("KMS.Unheard", 400, "storage_encryption"),
+        ("Unheard", 400, "storage_refused"),
+        ("Unheard", 503, "storage_unavailable"),
+        ("NoSuchBucket", 404, "storage_bucket_missing"),
+    ],
+)
+def test_an_unknown_code_is_judged_by_the_status(code: str, status: int, expected: str) -> None:
+    """Other servers have words of their own."""
+    assert rule_of_answer(code, status).code == expected
