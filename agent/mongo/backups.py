@@ -1,0 +1,103 @@
+"""The backups collection: the catalogue as people see it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import Int64
+from pymongo import DeleteMany, ReplaceOne
+from pymongo.synchronous.collection import Collection
+from pymongo.synchronous.database import Database
+
+from agent.model.backups import BackupEntry
+from agent.mongo.connect import Document
+from agent.mongo.control import BACKUPS
+from agent.mongo.documents import cluster_time, timestamp
+from agent.mongo.errors import translated
+from agent.ports import BackupCatalogue
+
+
+class MongoBackups:
+    """One document for each backup in each storage."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._backups: Collection[Document] = database[BACKUPS]
+
+    @translated()
+    def entries(self) -> Sequence[BackupEntry]:
+        """Return all entries, oldest consistent time first."""
+        return [
+            _entry(found) for found in self._backups.find().sort([("consistent_at", 1), ("_id", 1)])
+        ]
+
+    @translated()
+    def put(self, entry: BackupEntry) -> None:
+        """Add or replace an entry."""
+        document = _document(entry)
+        self._backups.replace_one({"_id": document["_id"]}, document, upsert=True)
+
+    @translated()
+    def remove(self, backup_id: str, storage: str) -> None:
+        """Remove an entry; no error if there is none."""
+        self._backups.delete_one({"_id": _key(backup_id, storage)})
+
+    @translated()
+    def replace(self, storage: str, entries: Sequence[BackupEntry]) -> None:
+        """Make the entries of one storage be exactly these."""
+        documents = [_document(entry) for entry in entries]
+        kept = [document["_id"] for document in documents]
+        self._backups.bulk_write([
+            *(ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in documents),
+            DeleteMany({"storage": storage, "_id": {"$nin": kept}}),
+        ])
+
+
+def _key(backup_id: str, storage: str) -> Document:
+    return {"id": backup_id, "storage": storage}
+
+
+def _document(entry: BackupEntry) -> Document:
+    return {
+        "_id": _key(entry.backup_id, entry.storage),
+        "backup": entry.backup_id,
+        "storage": entry.storage,
+        "consistent_at": timestamp(entry.consistent_at),
+        "consistent_at_wall": entry.consistent_at.wall,
+        "started_at": entry.started_at,
+        "finished_at": entry.finished_at,
+        "docs": Int64(entry.docs),
+        "bytes": Int64(entry.bytes),
+        "stored_bytes": Int64(entry.stored_bytes),
+        "chunks": entry.chunks,
+        "collections": entry.collections,
+        "nodes": list(entry.nodes),
+        "server_version": entry.server_version,
+        "namespaces": list(entry.namespaces),
+        "tags": dict(entry.tags),
+        "note": entry.note,
+        "keep": entry.keep,
+    }
+
+
+def _entry(found: Mapping[str, Any]) -> BackupEntry:
+    return BackupEntry(
+        backup_id=found["backup"],
+        storage=found["storage"],
+        consistent_at=cluster_time(found["consistent_at"]),
+        started_at=found["started_at"],
+        finished_at=found["finished_at"],
+        docs=int(found["docs"]),
+        bytes=int(found["bytes"]),
+        stored_bytes=int(found["stored_bytes"]),
+        chunks=found["chunks"],
+        collections=found["collections"],
+        nodes=tuple(found["nodes"]),
+        server_version=found["server_version"],
+        namespaces=tuple(found["namespaces"]),
+        tags=found["tags"],
+        note=found["note"],
+        keep=found["keep"],
+    )
+
+
+def _proves(database: Database[Document]) -> BackupCatalogue:
+    return MongoBackups(database)

@@ -1,0 +1,173 @@
+"""The commands collection: moves by compare-and-set on the old state, fenced by tokens."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import Int64, ObjectId
+from pymongo.synchronous.collection import Collection
+from pymongo.synchronous.database import Database
+
+from agent.core.errors import LeaseLost, PermanentError
+from agent.model.commands import AGENT_FIELDS, CommandRecord
+from agent.model.leases import COORDINATOR
+from agent.model.outcome import Outcome
+from agent.model.progress import Progress
+from agent.model.states import END_STATES, State, may_move
+from agent.mongo.connect import Document
+from agent.mongo.control import COMMANDS
+from agent.mongo.documents import from_bson, to_bson
+from agent.mongo.errors import translated
+from agent.ports import CommandBoard
+
+# None also finds documents without a state: what was just inserted.
+_OPEN: tuple[str | None, ...] = (
+    None,
+    *(str(state) for state in State if state not in END_STATES),
+)
+_AGE = datetime.max.replace(tzinfo=UTC)
+
+
+class MongoCommands:
+    """Requests with their state, progress and result."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._commands: Collection[Document] = database[COMMANDS]
+
+    @translated()
+    def open_commands(self) -> Sequence[CommandRecord]:
+        """Return every command not in an end state, oldest first."""
+        found = self._commands.find({"state": {"$in": list(_OPEN)}})
+        # One whose age cannot be told goes last, as if it had come now.
+        return sorted(map(_record, found), key=lambda record: record.created_at or _AGE)
+
+    @translated()
+    def get(self, command_id: object) -> CommandRecord | None:
+        """Return one command, if it exists."""
+        found = self._commands.find_one(_is(command_id))
+        return None if found is None else _record(found)
+
+    @translated()
+    def move(self, record: CommandRecord, new: State, token: int, outcome: Outcome) -> bool:
+        """Move a command from the state that ``record`` shows to ``new``; False if it moved on.
+
+        Raises: LeaseLost; PermanentError ``illegal_move``.
+        """
+        if not may_move(record.state, new):
+            raise PermanentError(
+                "illegal_move",
+                f"a command cannot go from {record.state or 'inserted'} to {new}",
+                command_id=record.command_id,
+            )
+        moved = self._commands.update_one(
+            {**_is(record.command_id), "state": record.state, **_unfenced(token)},
+            _move_of(record, new, token, outcome),
+        )
+        return moved.matched_count == 1 or self._was_moved(record.command_id, new, token)
+
+    def _was_moved(self, command_id: object, new: State, token: int) -> bool:
+        """Whether the move was made before, by a call whose answer was lost."""
+        found = self._commands.find_one(_is(command_id))
+        if found is None:
+            return False
+        seen = _token(found)
+        if seen > token:
+            raise LeaseLost(COORDINATOR)
+        return seen == token and found.get("state") == new
+
+    @translated()
+    def report(
+        self, command_id: object, token: int, progress: Progress, eta_s: float | None
+    ) -> None:
+        """Write the progress of a running command; one that has ended keeps what it has.
+
+        Raises: LeaseLost.
+        """
+        shown = {
+            "phase": progress.phase,
+            "done_bytes": Int64(progress.done_bytes),
+            "total_bytes": Int64(progress.total_bytes),
+            "done_docs": Int64(progress.done_docs),
+            "total_docs": Int64(progress.total_docs),
+            "percent": progress.percent,
+            "eta_s": eta_s,
+        }
+        changes = {f"progress.{name}": value for name, value in shown.items()}
+        written = self._commands.update_one(
+            {**_is(command_id), "state": State.RUNNING.value, **_unfenced(token)},
+            {
+                "$set": {**changes, "lease_token": Int64(token)},
+                "$currentDate": {"progress.updated_at": True},
+            },
+        )
+        if written.matched_count == 0:
+            found = self._commands.find_one(_is(command_id), {"lease_token": True})
+            if found is not None and _token(found) > token:
+                raise LeaseLost(COORDINATOR)
+
+    @translated()
+    def insert(self, options: Mapping[str, object]) -> object:
+        """Insert a command as an operator would, and return its ``_id``."""
+        return self._commands.insert_one(to_bson(options)).inserted_id
+
+
+def _is(command_id: object) -> Document:
+    return {"_id": {"$eq": command_id}}
+
+
+def _unfenced(token: int) -> Document:
+    return {"$or": [{"lease_token": {"$lte": token}}, {"lease_token": {"$exists": False}}]}
+
+
+def _token(found: Mapping[str, Any]) -> int:
+    return int(found.get("lease_token") or 0)
+
+
+def _move_of(record: CommandRecord, new: State, token: int, outcome: Outcome) -> Document:
+    values: Document = {
+        "state": new.value,
+        "lease_token": Int64(token),
+        "coordinator": outcome.coordinator,
+    }
+    times: dict[str, bool] = {}
+    if record.created_at is not None:
+        values["created_at"] = record.created_at
+    elif record.state is None:
+        times["created_at"] = True
+    if new is State.RUNNING:
+        times["started_at"] = True
+    if new in END_STATES:
+        times["finished_at"] = True
+    if outcome.result is not None:
+        values["result"] = to_bson(outcome.result)
+    if outcome.failure is not None:
+        failure = outcome.failure
+        values["error"] = {
+            "code": failure.code,
+            "message": failure.message,
+            "hint": failure.hint,
+        }
+    return {"$set": values} | ({"$currentDate": times} if times else {})
+
+
+def _record(found: Mapping[str, Any]) -> CommandRecord:
+    command_id = found["_id"]
+    created_at = found.get("created_at")
+    if not isinstance(created_at, datetime) and isinstance(command_id, ObjectId):
+        created_at = command_id.generation_time
+    state = found.get("state")
+    return CommandRecord(
+        command_id=command_id,
+        options={
+            key: from_bson(value)
+            for key, value in found.items()
+            if key != "_id" and key not in AGENT_FIELDS
+        },
+        state=None if state is None else State(state),
+        created_at=created_at if isinstance(created_at, datetime) else None,
+        token=_token(found),
+    )
+
+
+def _proves(database: Database[Document]) -> CommandBoard:
+    return MongoCommands(database)

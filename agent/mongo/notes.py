@@ -1,0 +1,73 @@
+"""What a job must remember, in the tasks collection."""
+
+from collections.abc import Mapping, Sequence
+
+from bson import Int64, ObjectId
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+from pymongo.synchronous.collection import Collection
+from pymongo.synchronous.database import Database
+
+from agent.core.errors import LeaseLost, TransientError
+from agent.model.leases import COORDINATOR
+from agent.mongo import bodies
+from agent.mongo.connect import Document
+from agent.mongo.control import TASKS
+from agent.mongo.errors import translated
+from agent.ports import JobNotes
+
+
+class MongoNotes:
+    """One document for each job, which names the body that holds the notes."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._tasks: Collection[Document] = database[TASKS]
+
+    @translated()
+    def load(self, job: object) -> Mapping[str, object] | None:
+        """Return the notes of a job, if there are any."""
+        head = self._tasks.find_one(_is(job))
+        if head is None:
+            return None
+        notes = bodies.read(self._tasks, head["body"])
+        if notes is None:
+            raise TransientError("notes_replaced", "the notes were replaced while they were read")
+        return notes
+
+    @translated()
+    def save(self, job: object, token: int, notes: Mapping[str, object]) -> None:
+        """Replace the notes. Raises: LeaseLost if a larger token has written."""
+        body = ObjectId()
+        self._tasks.insert_many(bodies.parts_of(body, job, dict(notes)))
+        try:
+            old = self._tasks.find_one_and_replace(
+                {**_is(job), "token": {"$lte": token}},
+                {"kind": "notes", "job": job, "token": Int64(token), "body": body},
+                upsert=True,
+                return_document=ReturnDocument.BEFORE,
+            )
+        except DuplicateKeyError as error:  # there are notes, with a larger token
+            bodies.remove(self._tasks, [body])
+            raise LeaseLost(COORDINATOR) from error
+        if old is not None:
+            bodies.remove(self._tasks, [old["body"]])
+
+    @translated()
+    def forget(self, job: object) -> None:
+        """Remove the notes; no error if there are none."""
+        head = self._tasks.find_one_and_delete(_is(job))
+        if head is not None:
+            bodies.remove(self._tasks, [head["body"]])
+
+    @translated()
+    def jobs(self) -> Sequence[object]:
+        """Return the jobs that have notes."""
+        return [head["job"] for head in self._tasks.find({"kind": "notes"}, {"job": True})]
+
+
+def _is(job: object) -> Document:
+    return {"_id": {"notes": job}}
+
+
+def _proves(database: Database[Document]) -> JobNotes:
+    return MongoNotes(database)

@@ -1,0 +1,214 @@
+"""The agent's own node: exact reads of collections, and how far it is behind."""
+
+from collections.abc import Generator, Iterator
+from typing import Any, Final
+
+from bson.binary import UUID_SUBTYPE, Binary
+from bson.max_key import MaxKey
+from pymongo.errors import OperationFailure
+
+from agent.codec import documents, framing
+from agent.codec.documents import raw, timestamp
+from agent.core.clock import Clock
+from agent.core.errors import PermanentError
+from agent.core.flow import Shared
+from agent.model.cluster_time import ClusterTime
+from agent.model.nodes import NodeFacts
+from agent.mongo.connect import PLAIN, Client, Document
+from agent.mongo.errors import Special, translated
+from agent.mongo.raw_cursor import CAPPED_POSITION_LOST, WAITING, RawCursor
+from agent.ports import Batch, NodeReader, Read
+
+# A node this far behind should let another one read.
+_REACH_MS: Final = 10_000
+_BY_ID: Final = {"_id": 1}
+_MAX_KEY: Final = documents.encode({"_id": MaxKey()})
+# Since 5.3 clustered collections know hint, min and max; before, buckets were the only ones.
+_FIRST_WITH_CLUSTERED_HINT: Final = (5, 3)
+
+
+class MongoNodeReader:
+    """Reads one node through a direct client. May be used by several threads at once.
+
+    ``priority`` is the configured one of this node. The client's socket timeout bounds each wait
+    for a batch; ``reach_ms`` the wait until the node has reached a time.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        *,
+        priority: float,
+        clock: Clock,
+        reach_ms: int = _REACH_MS,
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._priority = priority
+        self._clock = clock
+        self._reach_ms = reach_ms
+        self._reached = Shared(ClusterTime(0, 0))
+        self._version = Shared[tuple[int, ...]](())
+
+    def facts(self) -> NodeFacts:
+        """Return the node's state and lag; the lag is None while no primary is known.
+
+        Raises: TransientError, PermanentError (privilege ``replSetGetStatus``).
+        """
+        with translated():
+            status = self._client.admin.command("replSetGetStatus", codec_options=PLAIN)
+        members = status["members"]
+        own: Document = next((each for each in members if each.get("self")), {})
+        primary = next((each for each in members if each["stateStr"] == "PRIMARY"), None)
+        lag_s = None
+        if primary is not None and "optimeDate" in own:
+            lag_s = max(0.0, (primary["optimeDate"] - own["optimeDate"]).total_seconds())
+        return NodeFacts(
+            name=self._name,
+            state=str(own.get("stateStr", "UNKNOWN")),
+            lag_s=lag_s,
+            priority=self._priority,
+            updated_at=self._clock.now(),
+        )
+
+    def read(self, request: Read) -> Generator[Batch, None, None]:
+        """Yield documents in ``_id`` order, or in natural order if ``at`` is None.
+
+        Raises: as the port says; PermanentError ``capped_position_lost`` if a capped collection
+        overtook a read in natural order: begin again.
+        """
+        cursor = RawCursor(self._client, request.collection.namespace.database, _SPECIAL)
+        try:
+            if request.at is None:
+                yield from _drain(cursor, self._natural(request))
+            else:
+                self._wait_for(request.at, cursor, request)
+                yield from self._in_order(cursor, request, request.at)
+        finally:
+            cursor.close()
+
+    def _wait_for(self, at: ClusterTime, cursor: RawCursor, request: Read) -> None:
+        """Wait until this node has reached ``at``.
+
+        A command of its own, since maxTimeMS on a find is the budget of its cursor for all
+        batches together, and a long read may well take hours.
+        """
+        if at <= self._reached.get():
+            return
+        command = {**_find(request), "readConcern": _snapshot(at), "projection": {"_id": 1}}
+        cursor.find({**command, "limit": 1, "singleBatch": True, "maxTimeMS": self._reach_ms})
+        self._reached.update(lambda known: max(known, at))
+
+    def _in_order(self, cursor: RawCursor, request: Read, at: ClusterTime) -> Iterator[Batch]:
+        lower, upper = _bounds(request)
+        command = {**_find(request), "readConcern": _snapshot(at)}
+        if lower is not None and _is_max_key(lower):
+            # ``min: MaxKey`` is refused (51175), and nothing but it can follow.
+            if request.after is None:
+                yield from _drain(cursor, {**command, "filter": {"_id": MaxKey()}})
+            return
+        ordered = command | self._ordered(request, lower, upper)
+        skip = request.after is not None and self._begins_with(cursor, ordered, request.after)
+        yield from _drain(cursor, ordered, skip=skip)
+        if lower is not None and upper is None and not request.collection.traits.is_clustered:
+            # On an index, ``min`` without ``max`` ends before MaxKey.
+            yield from _drain(cursor, {**command, "filter": {"_id": MaxKey()}})
+
+    def _ordered(self, request: Read, lower: bytes | None, upper: bytes | None) -> dict[str, Any]:
+        """Return the part of a find that gives a range in ``_id`` order."""
+        if request.collection.traits.is_clustered and not self._has_clustered_hint():
+            # Natural order is that of _id; a bucket's is always an ObjectId, so filters are exact.
+            limits = {
+                name: raw(bound)["_id"]
+                for name, bound in (("$gte", lower), ("$lt", upper))
+                if bound is not None
+            }
+            return {"filter": {"_id": limits}} if limits else {}
+        ordered: dict[str, Any] = {"hint": _BY_ID}
+        if lower is not None:
+            ordered["min"] = raw(lower)
+        if upper is not None:
+            ordered["max"] = raw(upper)
+        return ordered
+
+    def _has_clustered_hint(self) -> bool:
+        if not self._version.get():
+            with translated():
+                version = self._client.server_info()["versionArray"]
+            self._version.set(tuple(version))
+        return self._version.get() >= _FIRST_WITH_CLUSTERED_HINT
+
+    def _begins_with(self, cursor: RawCursor, ordered: dict[str, Any], after: bytes) -> bool:
+        """Whether the first document of a read has the ``_id`` that was read last.
+
+        The server is asked, because it alone knows which ids are one: 1 and 1.0, also inside of
+        documents, and with a collation "a" and "A".
+        """
+        literal = documents.renamed(after, "$literal")
+        same = {"same": {"$eq": ["$_id", raw(literal)]}, "_id": 0}
+        batch = cursor.find({**ordered, "projection": same, "limit": 1, "singleBatch": True})
+        return batch.docs == 1 and documents.field(batch.data, "same") is True
+
+    def _natural(self, request: Read) -> dict[str, Any]:
+        if request.after is not None or request.range is not None:
+            raise PermanentError(
+                "not_in_id_order", f"{request.collection.namespace} has to be read from its start"
+            )
+        return {
+            **_find(request),
+            "hint": {"$natural": 1},
+            "readConcern": {"level": "majority"},
+        }
+
+
+def _drain(cursor: RawCursor, command: dict[str, Any], *, skip: bool = False) -> Iterator[Batch]:
+    """Yield all batches of a find that are not empty, without its first document if ``skip``."""
+    batch = cursor.find(command)
+    if skip and batch.docs:
+        first = framing.first_end(batch.data)
+        batch = Batch(data=memoryview(batch.data)[first:], docs=batch.docs - 1)
+    if batch.docs:
+        yield batch
+    while cursor.is_open:
+        batch = cursor.more()
+        if batch.docs:
+            yield batch
+
+
+def _find(request: Read) -> dict[str, Any]:
+    # By UUID: after a rename or a drop, a name is silently empty, or another collection.
+    return {
+        "find": Binary(request.collection.uuid, UUID_SUBTYPE),
+        "noCursorTimeout": False,
+    }
+
+
+def _snapshot(at: ClusterTime) -> dict[str, Any]:
+    return {"level": "snapshot", "atClusterTime": timestamp(at)}
+
+
+def _bounds(request: Read) -> tuple[bytes | None, bytes | None]:
+    lower = request.range.lower if request.range else None
+    upper = request.range.upper if request.range else None
+    return (lower if request.after is None else request.after), upper
+
+
+def _is_max_key(bound: bytes) -> bool:
+    return bound == _MAX_KEY
+
+
+def _position_lost(error: OperationFailure) -> PermanentError:
+    return PermanentError(
+        "capped_position_lost",
+        "new documents overtook the read of a capped collection",
+        hint="it is read again from its start",
+        server_code=error.code,
+    )
+
+
+_SPECIAL: Final[Special] = {**WAITING, CAPPED_POSITION_LOST: _position_lost}
+
+
+def _proves(client: Client, clock: Clock) -> NodeReader:
+    return MongoNodeReader(client, "host:27017", priority=1, clock=clock)

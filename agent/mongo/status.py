@@ -1,0 +1,162 @@
+"""The status collection: what monitoring reads."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import Int64
+from pymongo.errors import DuplicateKeyError
+from pymongo.synchronous.collection import Collection
+from pymongo.synchronous.database import Database
+
+from agent.core.errors import LeaseLost
+from agent.model.leases import COORDINATOR
+from agent.model.status import (
+    AgentStatus,
+    ClusterStatus,
+    LastBackup,
+    Problem,
+    Running,
+    StorageStatus,
+)
+from agent.mongo.connect import Document
+from agent.mongo.control import STATUS
+from agent.mongo.documents import timestamp
+from agent.mongo.errors import translated
+from agent.ports import StatusBoard
+
+_CLUSTER = "cluster"
+
+
+class MongoStatus:
+    """One document of the cluster, one of each agent."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._database = database
+        self._status: Collection[Document] = database[STATUS]
+
+    @translated()
+    def write_agent(self, status: AgentStatus) -> None:
+        """Replace this agent's document; ``updated_at`` is the server's time."""
+        document = _of_agent(status)
+        self._status.update_one({"_id": document["_id"]}, _replace(document), upsert=True)
+
+    @translated()
+    def write_cluster(self, status: ClusterStatus, token: int) -> None:
+        """Replace the cluster's document. Raises: LeaseLost if a larger token has written."""
+        document = {**_of_cluster(status), "lease_token": Int64(token)}
+        try:
+            self._status.update_one(
+                {"_id": _CLUSTER, "lease_token": {"$lte": token}}, _replace(document), upsert=True
+            )
+        except DuplicateKeyError as error:  # it is there, with a larger token
+            raise LeaseLost(COORDINATOR) from error
+
+    @translated()
+    def agents(self) -> Sequence[AgentStatus]:
+        """Return every agent's document, also stale ones."""
+        return [_to_agent(found) for found in self._status.find({"kind": "agent"}).sort("_id", 1)]
+
+    @translated()
+    def server_now(self) -> datetime:
+        """Return the primary's wall clock, UTC."""
+        answer: datetime = self._database.command("hello")["localTime"]
+        return answer if answer.tzinfo else answer.replace(tzinfo=UTC)
+
+
+def _replace(document: Document) -> list[Document]:
+    now = {"updated_at": "$$NOW"}
+    return [{"$replaceWith": {"$mergeObjects": [{"$literal": document}, now]}}]
+
+
+def _of_agent(status: AgentStatus) -> Document:
+    storage = status.storage
+    return {
+        "_id": f"agent:{status.name}",
+        "kind": "agent",
+        "name": status.name,
+        "node_state": status.node_state,
+        "node_lag_s": status.node_lag_s,
+        "priority": status.priority,
+        "server_version": status.server_version,
+        "agent_version": status.agent_version,
+        "pid": status.pid,
+        "started_at": status.started_at,
+        "storage": {
+            "label": storage.label,
+            "ok": storage.ok,
+            "bucket": storage.bucket,
+            "credential_source": storage.credential_source,
+            "identity": storage.identity,
+            "expires_at": storage.expires_at,
+            "error": storage.error,
+        },
+    }
+
+
+def _to_agent(found: Mapping[str, Any]) -> AgentStatus:
+    return AgentStatus(
+        name=found["name"],
+        node_state=found["node_state"],
+        node_lag_s=found["node_lag_s"],
+        priority=found["priority"],
+        server_version=found["server_version"],
+        agent_version=found["agent_version"],
+        pid=found["pid"],
+        started_at=found["started_at"],
+        updated_at=found["updated_at"],
+        storage=StorageStatus(**found["storage"]),
+    )
+
+
+def _of_cluster(status: ClusterStatus) -> Document:
+    return {
+        "_id": _CLUSTER,
+        "kind": "cluster",
+        "replset": status.replset,
+        "state": status.state,
+        "problems": [_of_problem(problem) for problem in status.problems],
+        "coordinator": status.coordinator,
+        "archiver": None,
+        "last_backup": status.last_backup and _of_last(status.last_backup),
+        "recoverable": [
+            {"from": timestamp(each.begin), "to": timestamp(each.last)}
+            for each in status.recoverable
+        ],
+        "oplog": None,
+        "running": status.running and _of_running(status.running),
+        "next_runs": [],
+    }
+
+
+def _of_problem(problem: Problem) -> Document:
+    return {
+        "code": problem.code,
+        "level": problem.level,
+        "message": problem.message,
+        "hint": problem.hint,
+        "since": problem.since,
+    }
+
+
+def _of_last(last: LastBackup) -> Document:
+    return {
+        "id": last.backup_id,
+        "consistent_at": timestamp(last.consistent_at),
+        "finished_at": last.finished_at,
+        "stored_bytes": Int64(last.stored_bytes),
+    }
+
+
+def _of_running(running: Running) -> Document:
+    return {
+        "command_id": running.command_id,
+        "command": running.command,
+        "phase": running.phase,
+        "percent": running.percent,
+        "eta_s": running.eta_s,
+    }
+
+
+def _proves(database: Database[Document]) -> StatusBoard:
+    return MongoStatus(database)
