@@ -1,0 +1,311 @@
+"""The coordinator's part of a backup: begin, wait for the tasks, commit the manifest last."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from agent.codec import manifest_json
+from agent.core.clock import Clock
+from agent.core.errors import PermanentError, Stopped
+from agent.core.flow import Shared, Stop
+from agent.core.log import Log
+from agent.jobs.backup import planning
+from agent.jobs.backup.assembly import Assembled, assemble, needs_window
+from agent.jobs.backup.notes import BackupNotes, Outset
+from agent.jobs.backup.window import WindowPlace, WindowRecorder
+from agent.ports.work import CANCELED, JobContext
+from agent.model import keys
+from agent.model.backup_plan import TaskOrigin, plan_tasks
+from agent.model.backups import entry_of
+from agent.model.catalogue import Identity
+from agent.model.commands import Backup
+from agent.model.manifest import Manifest, Window
+from agent.model.progress import Phase, Progress
+from agent.model.selection import Selection
+from agent.model.tasks import JobTasks
+from agent.ports import (
+    BackupCatalogue,
+    ClusterSource,
+    JobNotes,
+    ObjectStore,
+    OplogReader,
+    TaskBoard,
+)
+
+# How often the coordinator looks at the tasks.
+GLANCE_S: Final = 0.2
+# How often oplog is stored while a backup needs it.
+WINDOW_S: Final = 5.0
+# With no task claimed for so long, no node will read.
+LONGEST_STALL_S: Final = 180.0
+# Objects of workers that had not yet heard of the end may still arrive for a moment.
+CLEAN_TRIES: Final = 5
+CLEAN_PAUSE_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupPorts:
+    """What a backup needs; ``label`` names the storage that ``store`` is."""
+
+    source: ClusterSource
+    oplog: OplogReader
+    store: ObjectStore
+    label: str
+    board: TaskBoard
+    notes: JobNotes
+    catalogue: BackupCatalogue
+    clock: Clock
+    agent_version: str
+    level: int
+    log: Log
+
+
+class BackupJob:
+    """One ``backup`` command."""
+
+    def __init__(self, context: JobContext, request: Backup, ports: BackupPorts) -> None:
+        self._context = context
+        self._request = request
+        self._ports = ports
+        self._notes = BackupNotes(ports.notes, context)
+        self._selection = Selection.parse(request.namespaces)
+        self._progress = Shared(Progress(phase="planning"))
+        self._recorder: WindowRecorder | None = None
+
+    def plan(self) -> None:
+        """Check that the storage answers, and that the namespaces name something."""
+        self._ports.store.probe()
+        if self._request.namespaces:
+            self._selection.check(one.namespace for one in self._ports.source.collections())
+
+    def progress(self) -> Progress:
+        """Return how far the reading is."""
+        return self._progress.get()
+
+    def may_cancel(self) -> bool:
+        """Until the manifest is written nothing exists: always."""
+        return True
+
+    def run(self) -> Mapping[str, object]:
+        """Make the backup, or go on with it."""
+        outset = self._notes.load()
+        manifest = self._committed(outset) if outset else None
+        if manifest is None:
+            manifest = self._make(outset)
+        self._ports.catalogue.put(entry_of(manifest, self._ports.label))
+        return _result(manifest)
+
+    def _make(self, outset: Outset | None) -> Manifest:
+        try:
+            outset = outset or self._begin()
+            self._wait(outset)
+            return self._commit(outset)
+        except PermanentError:
+            self._clean(outset)
+            raise
+        except Stopped:
+            if self._context.stop.reason == CANCELED:
+                self._clean(outset)
+            raise
+
+    def _enter(self, phase: Phase) -> None:
+        self._progress.update(lambda old: replace(old, phase=phase))
+
+    # -- begin
+
+    def _begin(self) -> Outset:
+        """Plan and publish; a coordinator that died in the middle of this left nothing to keep."""
+        context, ports = self._context, self._ports
+        ports.board.remove(context.command_id)
+        identity = ports.source.identity()
+        started_at = ports.clock.now()
+        backup_id = self._free_id(identity, started_at)
+        start = planning.begin(ports.source, context.stop)
+        chosen = [one for one in start.collections if self._selection.takes(one.namespace)]
+        sizes = planning.measure(ports.source, chosen, context.stop)
+        bounds = planning.cut(ports.source, chosen, sizes, context.stop)
+        origin = TaskOrigin(
+            job=context.command_id,
+            backup_id=backup_id,
+            storage=ports.label,
+            read_at=start.read_at,
+        )
+        tasks = plan_tasks(origin, chosen, sizes, bounds)
+        context.held()
+        ports.board.publish(tasks)
+        outset = Outset(
+            backup_id=backup_id,
+            started_at=started_at,
+            read_at=start.read_at,
+            catalogue_at=start.catalogue_at,
+            oplog_from=start.oplog_from,
+            identity=identity,
+            task_count=len(tasks),
+        )
+        self._notes.save(outset)
+        ports.log.info("backup begun", backup=backup_id, tasks=len(tasks), collections=len(chosen))
+        return outset
+
+    def _free_id(self, identity: Identity, started_at: datetime) -> str:
+        """Return an id that no object has: ids tell seconds, and backups may be quicker."""
+        while True:
+            backup_id = keys.backup_id(started_at)
+            root = keys.backup_root(identity.replset, backup_id)
+            if next(iter(self._ports.store.list(root)), None) is None:
+                return backup_id
+            started_at += timedelta(seconds=1)
+
+    # -- wait
+
+    def _wait(self, outset: Outset) -> None:
+        """Watch the tasks until all are done; keep the oplog meanwhile if it will be needed."""
+        clock, job = self._ports.clock, self._context.command_id
+        changed_at = window_at = clock.monotonic()
+        last: JobTasks | None = None
+        while True:
+            self._context.held()
+            seen = self._ports.board.glance(job)
+            self._show(seen)
+            if seen.failures:
+                worst = seen.failures[0]
+                raise PermanentError(worst.code, worst.message, hint=worst.hint)
+            if seen.done_count == seen.total_count == outset.task_count:
+                return
+            now = clock.monotonic()
+            if seen != last or seen.running_count:
+                last, changed_at = seen, now
+            elif now - changed_at > LONGEST_STALL_S:
+                raise _no_reader()
+            if now - window_at >= WINDOW_S:
+                window_at = now
+                self._keep_oplog(outset)
+            if self._context.stop.wait(GLANCE_S):
+                self._context.stop.check()
+
+    def _show(self, seen: JobTasks) -> None:
+        self._progress.set(
+            Progress(
+                phase="reading",
+                done_bytes=seen.done_bytes,
+                total_bytes=max(seen.total_bytes, seen.done_bytes),
+                done_docs=seen.done_docs,
+                total_docs=max(seen.total_docs, seen.done_docs),
+            )
+        )
+
+    def _keep_oplog(self, outset: Outset) -> None:
+        if not self._is_window_needed(outset):
+            return
+        self._window(outset).advance(self._ports.source.write_note("a backup keeps oplog"))
+
+    def _is_window_needed(self, outset: Outset) -> bool:
+        if self._recorder is not None or outset.catalogue_at < outset.read_at:
+            return True
+        reports = self._ports.board.reports(self._context.command_id)
+        return any(
+            record.read_at > outset.read_at for report in reports for record in report.records
+        )
+
+    def _window(self, outset: Outset) -> WindowRecorder:
+        if self._recorder is None:
+            place = WindowPlace(
+                replset=outset.identity.replset,
+                replset_id=outset.identity.replset_id,
+                level=self._ports.level,
+            )
+            begin = min(outset.oplog_from, outset.catalogue_at)
+            self._recorder = WindowRecorder(place, self._ports.oplog, self._ports.store, begin)
+        return self._recorder
+
+    # -- commit
+
+    def _commit(self, outset: Outset) -> Manifest:
+        reports = self._ports.board.reports(self._context.command_id)
+        assembled = assemble(reports, outset.read_at)
+        window: Window | None = None
+        if needs_window(assembled, outset.read_at, outset.catalogue_at):
+            self._enter("oplog")
+            recorder = self._window(outset)
+            recorder.advance(assembled.consistent_at)
+            window = recorder.window()
+        self._enter("committing")
+        manifest = self._manifest(outset, assembled, window)
+        key = keys.manifest(outset.identity.replset, outset.backup_id)
+        self._context.held()
+        self._context.stop.check()
+        try:
+            self._ports.store.put(key, manifest_json.encode(manifest))
+        except PermanentError as error:
+            if error.code != "object_exists":
+                raise
+            # A coordinator that was slow to die was first: its manifest names the same chunks.
+            return manifest_json.decode(self._ports.store.get(key))
+        self._ports.log.info("backup committed", backup=outset.backup_id, docs=manifest.docs)
+        return manifest
+
+    def _manifest(self, outset: Outset, assembled: Assembled, window: Window | None) -> Manifest:
+        consistent_at = max(assembled.consistent_at, window.last) if window else outset.read_at
+        return Manifest(
+            backup_id=outset.backup_id,
+            identity=outset.identity,
+            agent_version=self._ports.agent_version,
+            nodes=assembled.nodes,
+            started_at=outset.started_at,
+            finished_at=self._ports.clock.now(),
+            consistent_at=consistent_at,
+            catalogue_at=outset.catalogue_at,
+            copies=assembled.copies,
+            window=window,
+            namespaces=self._request.namespaces or (),
+            tags=self._request.tags or {},
+            note=self._request.note or "",
+            keep=self._request.keep,
+        )
+
+    def _committed(self, outset: Outset) -> Manifest | None:
+        """Return the manifest if an earlier coordinator had written it before it died."""
+        key = keys.manifest(outset.identity.replset, outset.backup_id)
+        if all(one.key != key for one in self._ports.store.list(key)):
+            return None
+        return manifest_json.decode(self._ports.store.get(key))
+
+    # -- clean up
+
+    def _clean(self, outset: Outset | None) -> None:
+        """Remove the tasks first, so that workers stop, then whatever was stored."""
+        self._enter("cleaning")
+        self._ports.board.remove(self._context.command_id)
+        if outset is None:
+            return
+        if self._recorder is not None:
+            self._ports.store.delete(self._recorder.keys())
+        root = keys.backup_root(outset.identity.replset, outset.backup_id)
+        for _ in range(CLEAN_TRIES):
+            found = [one.key for one in self._ports.store.list(root)]
+            self._ports.store.delete(found)
+            if not found:
+                return
+            # Not the job's own stop, which is set already.
+            Stop().wait(CLEAN_PAUSE_S)
+
+
+def _no_reader() -> PermanentError:
+    return PermanentError(
+        "no_node_reads",
+        f"no agent took a task for {LONGEST_STALL_S:.0f} s",
+        hint="start the agents; look at backup.priority and backup.use_primary, and at "
+        "node_state and node_lag_s in the status of each agent",
+    )
+
+
+def _result(manifest: Manifest) -> Mapping[str, object]:
+    return {
+        "backup": manifest.backup_id,
+        "consistent_at": manifest.consistent_at,
+        "docs": manifest.docs,
+        "bytes": manifest.bytes,
+        "stored_bytes": manifest.stored_bytes,
+        "chunks": manifest.chunk_count,
+        "nodes": manifest.nodes,
+    }

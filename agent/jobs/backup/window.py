@@ -1,0 +1,92 @@
+"""The oplog that a backup keeps when not everything could be read at one cluster time."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from agent.codec import documents, framing
+from agent.codec.zstd import ChunkCompressor
+from agent.core.errors import PermanentError
+from agent.model import keys
+from agent.model.cluster_time import ClusterTime
+from agent.model.manifest import Segment, Window
+from agent.ports import ObjectStore, OplogReader
+
+_SEGMENT_BYTES: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowPlace:
+    """Where segments go, and how they are compressed."""
+
+    replset: str
+    replset_id: str
+    level: int
+
+
+class WindowRecorder:
+    """Stores the oplog after ``begin`` step by step, so that none of it rolls over meanwhile.
+
+    Owned by one thread. Segments that an earlier coordinator stored may overlap these: each
+    says by its key what it holds.
+    """
+
+    def __init__(
+        self, place: WindowPlace, oplog: OplogReader, store: ObjectStore, begin: ClusterTime
+    ) -> None:
+        self._place = place
+        self._oplog = oplog
+        self._store = store
+        self._begin = begin
+        self._segments: list[Segment] = []
+
+    @property
+    def reached(self) -> ClusterTime:
+        """The cluster time up to which everything is stored."""
+        return self._segments[-1].last if self._segments else self._begin
+
+    def advance(self, last: ClusterTime) -> None:
+        """Store everything up to and with ``last``, the time of a majority-committed entry.
+
+        Raises: PermanentError ``oplog_rolled`` if the oplog no longer reaches back.
+        """
+        if last <= self.reached:
+            return
+        piece = ChunkCompressor(self._place.level)
+        for batch in self._oplog.read(self.reached, last):
+            piece.add(batch.data, batch.docs)
+            if piece.stored_bytes >= _SEGMENT_BYTES:
+                self._close(piece, _last_time(batch.data))
+        if last > self.reached:
+            self._close(piece, last)
+
+    def _close(self, piece: ChunkCompressor, last: ClusterTime) -> None:
+        begin = self.reached
+        key = keys.segment(self._place.replset, self._place.replset_id, begin, last)
+        done = piece.finish()
+        self._store.put(key, done.body)
+        self._segments.append(
+            Segment(
+                key=key,
+                begin=begin,
+                last=last,
+                entries=done.docs,
+                bytes=done.bytes,
+                stored_bytes=done.stored_bytes,
+                sha256=done.sha256,
+            )
+        )
+
+    def window(self) -> Window:
+        """Return what was stored."""
+        return Window(begin=self._begin, last=self.reached, segments=tuple(self._segments))
+
+    def keys(self) -> list[str]:
+        """Return the keys of what was stored."""
+        return [segment.key for segment in self._segments]
+
+
+def _last_time(entries: bytes | memoryview) -> ClusterTime:
+    time = documents.cluster_time(framing.last(entries), "ts")
+    if time is None:
+        raise PermanentError("bad_oplog_entry", "an oplog entry has no time", hint="")
+    return time

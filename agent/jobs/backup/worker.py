@@ -1,0 +1,72 @@
+"""Does claimed tasks, and settles every outcome on the board."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.errors import LeaseLost, PermanentError, Stopped, TransientError
+from agent.core.flow import Stop
+from agent.core.keeper import Held
+from agent.core.log import Log
+from agent.jobs.backup.reading import ReadingPorts, TaskReading
+from agent.model.tasks import Claim, Record, TaskFailure
+from agent.ports import TaskBoard
+
+# A task that so many agents gave back will not succeed with the next one.
+MOST_ATTEMPTS: Final = 20
+# Another node may take a task at once; this one tries it again only after a pause.
+GIVE_BACK_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRunner:
+    """Does one claim after another, from any number of threads.
+
+    ``reading`` returns what reading needs, with the storage of a label; it raises
+    PermanentError for a label that this agent does not know.
+    """
+
+    board: TaskBoard
+    reading: Callable[[str], ReadingPorts]
+    log: Log
+
+    def run(self, claim: Claim, held: Held, stop: Stop) -> None:
+        """Do a claim. Raises: Stopped, after giving the claim back."""
+        log = self.log.bind(backup=claim.task.backup_id, task=claim.task.number)
+
+        def record(records: Sequence[Record]) -> None:
+            self.board.record(claim, records)
+
+        try:
+            ports = self.reading(claim.task.storage)
+            TaskReading(claim, ports, record=record, held=held.check, stop=stop).run()
+            held.check()
+            self.board.finish(claim)
+        except LeaseLost:
+            log.warning("task lost", token=claim.token)
+        except Stopped:
+            self._give_back(claim, None)
+            raise
+        except TransientError as error:
+            log.warning("task given back", code=error.code, reason=error.message)
+            self._give_back(claim, _failure(claim, error) if _is_last(claim) else None)
+        except PermanentError as error:
+            log.error("task failed", code=error.code, reason=error.message, hint=error.hint)
+            self._give_back(claim, _failure(claim, error))
+
+    def _give_back(self, claim: Claim, failure: TaskFailure | None) -> None:
+        try:
+            self.board.give_back(claim, failure, not_before_s=GIVE_BACK_S)
+        except (LeaseLost, TransientError):
+            # The end of the claim gives the task back by itself.
+            return
+
+
+def _is_last(claim: Claim) -> bool:
+    return claim.attempt >= MOST_ATTEMPTS
+
+
+def _failure(claim: Claim, error: PermanentError | TransientError) -> TaskFailure:
+    return TaskFailure(
+        number=claim.task.number, code=error.code, message=error.message, hint=error.hint
+    )

@@ -1,0 +1,142 @@
+"""The delete command: the manifest first, so that a backup is whole or does not exist."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.errors import PermanentError
+from agent.core.flow import Shared
+from agent.core.log import Log
+from agent.jobs import manifests
+from agent.model import keys
+from agent.model.commands import Delete
+from agent.model.manifest import Manifest
+from agent.model.progress import Progress
+from agent.ports import (
+    BackupCatalogue,
+    ClusterSource,
+    Job,
+    JobContext,
+    JobNotes,
+    ObjectStore,
+    StoredObject,
+)
+
+# As many as one request of S3 takes.
+_AT_ONCE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletePorts:
+    """The doors of a delete; ``label`` names the storage that ``store`` is."""
+
+    source: ClusterSource
+    store: ObjectStore
+    label: str
+    catalogue: BackupCatalogue
+    notes: JobNotes
+    log: Log
+
+
+class DeleteJob:
+    """One ``delete`` command. May be run again after any interruption."""
+
+    def __init__(self, context: JobContext, request: Delete, ports: DeletePorts) -> None:
+        self._context = context
+        self._request = request
+        self._ports = ports
+        self._progress = Shared(Progress(phase="planning"))
+        self._may_cancel = Shared(True)
+
+    def plan(self) -> None:
+        """Refuse an unknown backup, and without ``force`` a kept one and the only one."""
+        if self._noted() is not None:
+            return
+        store, replset = self._ports.store, self._ports.source.identity().replset
+        backup = self._request.backup
+        manifest = manifests.read(store, replset, backup)
+        if self._request.force:
+            return
+        if manifest.keep:
+            raise PermanentError(
+                "backup_kept", f"the backup {backup} is to be kept", hint="delete with force: true"
+            )
+        if manifests.backup_ids(store, replset) == (backup,):
+            raise PermanentError(
+                "only_backup",
+                f"{backup} is the only backup in {store.describe()}",
+                hint="make another backup first, or delete with force: true",
+            )
+
+    def progress(self) -> Progress:
+        """Return how far the delete is."""
+        return self._progress.get()
+
+    def may_cancel(self) -> bool:
+        """Until the manifest is removed, nothing is."""
+        return self._may_cancel.get()
+
+    def run(self) -> Mapping[str, object]:
+        """Delete the backup, or only say what would be deleted."""
+        ports, backup = self._ports, self._request.backup
+        replset = ports.source.identity().replset
+        segments = self._noted()
+        if segments is None:
+            manifest = manifests.read(ports.store, replset, backup)
+            segments = self._own_segments(replset, manifest)
+        objects = self._objects(replset, segments)
+        result = {
+            "backup": backup,
+            "objects": len(objects),
+            "bytes": sum(each.size_bytes for each in objects),
+            "dry_run": self._request.dry_run,
+        }
+        if self._request.dry_run:
+            return result
+        self._begin(segments)
+        ports.store.delete([keys.manifest(replset, backup)])
+        found = [each.key for each in objects]
+        for begin in range(0, len(found), _AT_ONCE):
+            self._context.held()
+            self._context.stop.check()
+            ports.store.delete(found[begin : begin + _AT_ONCE])
+        ports.catalogue.remove(backup, ports.label)
+        ports.log.info("backup deleted", backup=backup, objects=len(objects))
+        return result
+
+    def _begin(self, segments: Sequence[str]) -> None:
+        """Write down what only the manifest knows, before it goes."""
+        self._may_cancel.set(False)
+        self._context.held()
+        self._context.stop.check()
+        notes = {"deleting": self._request.backup, "segments": list(segments)}
+        self._ports.notes.save(self._context.command_id, self._context.token, notes)
+        self._progress.set(Progress(phase="cleaning"))
+
+    def _noted(self) -> Sequence[str] | None:
+        match self._ports.notes.load(self._context.command_id):
+            case {"deleting": str(), "segments": [*segments]}:
+                self._may_cancel.set(False)
+                return [str(each) for each in segments]
+        return None
+
+    def _own_segments(self, replset: str, manifest: Manifest) -> list[str]:
+        """Return the oplog of the backup's window that no other backup needs."""
+        if manifest.window is None:
+            return []
+        own = {segment.key for segment in manifest.window.segments}
+        for other in manifests.read_all(self._ports.store, replset):
+            if other.backup_id != manifest.backup_id and other.window is not None:
+                own -= {segment.key for segment in other.window.segments}
+        return sorted(own)
+
+    def _objects(self, replset: str, segments: Sequence[str]) -> list[StoredObject]:
+        root = keys.backup_root(replset, self._request.backup)
+        found = list(self._ports.store.list(root))
+        for key in segments:
+            found += [each for each in self._ports.store.list(key) if each.key == key]
+        return found
+
+
+def _proof(context: JobContext, request: Delete, ports: DeletePorts) -> Job:
+    return DeleteJob(context, request, ports)

@@ -1,0 +1,51 @@
+"""The backups of a replica set as its storage has them: the manifests, and nothing else."""
+
+from collections.abc import Iterator
+
+from agent.codec import manifest_json
+from agent.core.errors import PermanentError
+from agent.model import keys
+from agent.model.manifest import Manifest
+from agent.ports import ObjectStore
+
+
+def backup_ids(store: ObjectStore, replset: str) -> tuple[str, ...]:
+    """Return the ids of all backups that have a manifest, oldest first. Raises TransientError."""
+    found = (keys.parse_manifest(each.key) for each in store.list(keys.backups_root(replset)))
+    return tuple(sorted(each[1] for each in found if each is not None))
+
+
+def read(store: ObjectStore, replset: str, backup_id: str) -> Manifest:
+    """Return one manifest.
+
+    Raises: PermanentError ``unknown_backup``; ``bad_manifest`` and its like naming the key.
+    """
+    key = keys.manifest(replset, backup_id)
+    if not keys.is_backup_id(backup_id):
+        raise _unknown(backup_id, store)
+    try:
+        body = store.get(key)
+    except PermanentError as error:
+        if error.code != "object_missing":
+            raise
+        raise _unknown(backup_id, store) from error
+    try:
+        return manifest_json.decode(body)
+    except PermanentError as error:
+        raise PermanentError(
+            error.code, f"{key}: {error.message}", hint=error.hint, key=key
+        ) from error
+
+
+def read_all(store: ObjectStore, replset: str) -> Iterator[Manifest]:
+    """Yield all manifests, oldest first. Raises: as ``read``."""
+    for backup_id in backup_ids(store, replset):
+        yield read(store, replset, backup_id)
+
+
+def _unknown(backup_id: str, store: ObjectStore) -> PermanentError:
+    return PermanentError(
+        "unknown_backup",
+        f"there is no backup {backup_id!r} in {store.describe()}",
+        hint="`backstay list` shows the backups",
+    )

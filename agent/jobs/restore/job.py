@@ -1,0 +1,184 @@
+"""The restore command: plan, build beside what exists, switch."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from agent.core.errors import AgentError, LeaseLost, PermanentError, Stopped, TransientError
+from agent.core.flow import Shared, Stop
+from agent.core.retry import RetryPolicy, retry
+from agent.jobs.restore.check import check_counts
+from agent.jobs.restore.crew import Crew
+from agent.jobs.restore.gather import gather
+from agent.jobs.restore.indexes import Indexing
+from agent.jobs.restore.load import Loading
+from agent.jobs.restore.objects import require_all
+from agent.jobs.restore.ports import RestorePorts
+from agent.jobs.restore.preparation import drop_unwanted, prepare
+from agent.jobs.restore.record import SwitchRecord, record_of
+from agent.jobs.restore.switch import Switch
+from agent.jobs.restore.window import check_window, replay_window
+from agent.jobs.workspace import Workspace
+from agent.model.commands import Restore
+from agent.model.names import Namespace, temporary_token
+from agent.model.progress import Phase, Progress
+from agent.model.restore_plan import RestorePlan
+from agent.ports import CANCELED, Job, JobContext
+
+_CLEANING: Final = RetryPolicy(limit_s=60.0)
+
+
+class RestoreJob:
+    """One ``restore`` command."""
+
+    def __init__(self, context: JobContext, request: Restore, ports: RestorePorts) -> None:
+        self._context = context
+        self._request = request
+        self._ports = ports
+        self._plan: RestorePlan | None = None
+        self._progress = Shared(Progress(phase="planning"))
+        self._may_cancel = Shared(True)
+
+    def plan(self) -> None:
+        """Decide everything; a switch that has begun was decided long ago."""
+        if self._switching() is None:
+            self._plan = gather(self._request, self._ports)
+
+    def progress(self) -> Progress:
+        """Return how far the restore is."""
+        return self._progress.get()
+
+    def may_cancel(self) -> bool:
+        """Until the switch begins, everything can be undone."""
+        return self._may_cancel.get()
+
+    def run(self) -> Mapping[str, object]:
+        """Do the restore, or finish the switch that an earlier coordinator began."""
+        record = self._switching()
+        if record is not None:
+            return self._finish(record)
+        plan = self._plan or gather(self._request, self._ports)
+        if self._request.dry_run:
+            return {"plan": plan.document()}
+        try:
+            record = self._build(plan)
+        except PermanentError:
+            self._clean()
+            raise
+        except Stopped:
+            if self._context.stop.reason == CANCELED:
+                self._clean()
+            raise
+        return self._finish(record)
+
+    def _switching(self) -> SwitchRecord | None:
+        record = record_of(self._ports.notes.load(self._context.command_id))
+        if record is not None:
+            self._may_cancel.set(False)
+        return record
+
+    def _enter(self, phase: Phase) -> None:
+        self._context.held()
+        self._context.stop.check()
+        self._progress.update(lambda old: replace(old, phase=phase))
+        self._ports.log.info("restore enters", phase=phase)
+
+    def _build(self, plan: RestorePlan) -> SwitchRecord:
+        """Build everything in temporary collections, and write down the switch to come."""
+        context, ports, wish = self._context, self._ports, plan.wish
+        self._remove_temporaries()
+        check_window(plan)
+        require_all(ports.store, plan)
+        crew = Crew(workers=ports.workers, stop=context.stop, held=context.held)
+        workspace = Workspace(context.token, lambda name: wish.target(name) or name)
+        self._progress.set(Progress(phase="loading", total_bytes=plan.bytes, total_docs=plan.docs))
+        self._enter("loading")
+        loading = Loading(crew, context.stop, ports, self._progress)
+        loading.run(plan.copies, workspace, plan.manifest.catalogue_at)
+        self._enter("checking")
+        check_counts(crew, context.stop, ports.target, plan.copies, workspace)
+        replayed_ops = 0
+        if plan.manifest.window is not None:
+            self._enter("replaying")
+            replayed_ops = replay_window(plan, ports, workspace, context)
+            drop_unwanted(ports, workspace, wish)
+        self._enter("indexing")
+        indexing = Indexing(crew, context.stop, ports.target, workspace)
+        indexing.build_plain(hold_ttl=wish.hold_ttl)
+        record = prepare(ports, plan, workspace, _result(plan, workspace, replayed_ops))
+        if not wish.hold_ttl:
+            indexing.build_ttl()
+        self._begin_switch(record)
+        return record
+
+    def _begin_switch(self, record: SwitchRecord) -> None:
+        """Pass the point of no return: first no more cancelling, then the written record."""
+        self._may_cancel.set(False)
+        try:
+            self._enter("switching")
+            retry(
+                lambda: self._ports.notes.save(
+                    self._context.command_id, self._context.token, record.notes()
+                ),
+                policy=_CLEANING,
+                stop=Stop(),
+            )
+        except TransientError as error:
+            # Unknown whether it was written: whoever comes next sees, and acts on that.
+            raise LeaseLost("coordinator") from error
+
+    def _finish(self, record: SwitchRecord) -> Mapping[str, object]:
+        self._progress.update(lambda old: replace(old, phase="switching"))
+        try:
+            Switch(self._context, self._ports, record).run()
+        except TransientError as error:
+            raise LeaseLost("coordinator") from error
+        except PermanentError:
+            self._clean()
+            raise
+        self._clean()
+        return record.result
+
+    def _clean(self) -> None:
+        """Remove temporary collections, also when the job's own stop is set."""
+        self._context.held()
+        self._progress.update(lambda old: replace(old, phase="cleaning"))
+        try:
+            retry(self._remove_temporaries, policy=_CLEANING, stop=Stop())
+        except AgentError as error:
+            # The next restore removes them: the outcome of this one does not depend on it.
+            if isinstance(error, LeaseLost):
+                raise
+            self._ports.events.write(
+                "warning",
+                "temporaries_left",
+                f"temporary collections of a restore could not be removed: {error.message}",
+            )
+
+    def _remove_temporaries(self) -> None:
+        """Drop what restores left behind, except those of a newer coordinator."""
+        for place in self._ports.target.temporaries():
+            token = temporary_token(place)
+            if token is not None and token <= self._context.token:
+                self._context.held()
+                self._ports.target.drop(place)
+
+
+def _result(plan: RestorePlan, workspace: Workspace, replayed_ops: int) -> Mapping[str, object]:
+    collections = [piece.collection for piece in workspace]
+    return {
+        "restored_to": plan.manifest.consistent_at,
+        "docs": plan.docs,
+        "bytes": plan.bytes,
+        "collections": sum(_counts(each.namespace) for each in collections),
+        "replayed_ops": replayed_ops,
+        "plan": plan.document(),
+    }
+
+
+def _counts(name: Namespace) -> bool:
+    return not (name.is_views or name.is_users_or_roles)
+
+
+def _proof(context: JobContext, request: Restore, ports: RestorePorts) -> Job:
+    return RestoreJob(context, request, ports)

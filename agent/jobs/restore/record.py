@@ -1,0 +1,124 @@
+"""What the switch will do, written down before its first step so that anyone can finish it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agent.core.errors import PermanentError
+from agent.model.names import Namespace
+
+Notes = Mapping[str, object]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A temporary collection and its target; ``ttl_s`` is the expiry to set afterwards."""
+
+    place: str
+    uuid: bytes
+    target: str
+    ttl_s: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What goes: it is dropped only while what is under ``checked`` still has this UUID."""
+
+    namespace: str
+    checked: str
+    uuid: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewMove:
+    """A view: its definition lies in ``place`` under ``source``."""
+
+    place: str
+    source: str
+    source_on: str
+    target: str
+    on: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """Stored JavaScript, in ``place`` until it is put into its database."""
+
+    place: str
+    database: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchRecord:
+    """Everything that a coordinator needs to finish a switch that another one began."""
+
+    overwrite: bool
+    displaced: tuple[Removal, ...]
+    moves: tuple[Move, ...]
+    old_views: tuple[Removal, ...]
+    views: tuple[ViewMove, ...]
+    scripts: tuple[Script, ...]
+    dropped: tuple[Removal, ...]
+    users: str
+    roles: str
+    replace_users: bool
+    result: Notes
+
+    def notes(self) -> Notes:
+        """Return the record as a job's notes."""
+        return {"switching": _FORMAT, **asdict(self)}
+
+
+def record_of(notes: Notes | None) -> SwitchRecord | None:
+    """Read what ``notes`` wrote; None if no switch had begun.
+
+    Raises: PermanentError ``bad_notes``.
+    """
+    if notes is None or "switching" not in notes:
+        return None
+    if notes["switching"] != _FORMAT:
+        raise _bad("another version wrote them")
+    try:
+        return SwitchRecord(
+            overwrite=bool(notes["overwrite"]),
+            displaced=tuple(Removal(**each) for each in _list(notes, "displaced")),
+            moves=tuple(Move(**each) for each in _list(notes, "moves")),
+            old_views=tuple(Removal(**each) for each in _list(notes, "old_views")),
+            views=tuple(ViewMove(**each) for each in _list(notes, "views")),
+            scripts=tuple(Script(**each) for each in _list(notes, "scripts")),
+            dropped=tuple(Removal(**each) for each in _list(notes, "dropped")),
+            users=str(notes["users"]),
+            roles=str(notes["roles"]),
+            replace_users=bool(notes["replace_users"]),
+            result=_mapping(notes["result"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise _bad(repr(error)) from error
+
+
+def namespace(text: str) -> Namespace | None:
+    """Return a namespace of a record; None for the empty text."""
+    return Namespace.parse(text) if text else None
+
+
+def _list(notes: Notes, name: str) -> Sequence[dict[str, Any]]:
+    found = notes[name]
+    if not isinstance(found, list | tuple):
+        raise TypeError(name)
+    return found
+
+
+def _mapping(value: object) -> Notes:
+    if not isinstance(value, Mapping):
+        raise TypeError(value)
+    return value
+
+
+def _bad(reason: str) -> PermanentError:
+    return PermanentError(
+        "bad_notes",
+        f"the notes of a restore that was switching cannot be read: {reason}",
+        hint="restore again with overwrite: true",
+    )

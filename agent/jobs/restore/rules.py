@@ -1,0 +1,75 @@
+"""What a restore must know of indexes: read and changed as bytes, all else verbatim."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from agent.codec import documents
+from agent.codec.elements import DOCUMENT, elements
+from agent.model.catalogue import Collection
+from agent.model.restore_plan import TtlRule
+
+_EXPIRY: Final = "expireAfterSeconds"
+# Fields that servers list, and no longer take or mean.
+_NEVER: Final = frozenset({b"ns", b"background"})
+_OLDEST_INDEX_VERSION: Final = 2
+
+
+def ttl_rules(collection: Collection) -> tuple[TtlRule, ...]:
+    """Return what deletes old documents in a collection: its TTL indexes, and itself."""
+    found = []
+    if collection.traits.ttl_s is not None and collection.has_data:
+        found.append(_rule(collection, "", float(collection.traits.ttl_s)))
+    for index in collection.indexes:
+        seconds = documents.field(index, _EXPIRY)
+        if isinstance(seconds, int | float):
+            found.append(_rule(collection, str(documents.field(index, "name")), float(seconds)))
+    return tuple(found)
+
+
+def is_ttl(index: bytes) -> bool:
+    """Whether an index deletes old documents."""
+    return documents.field(index, _EXPIRY) is not None
+
+
+def specifications(
+    collection: Collection, indexes: Iterable[bytes], *, hold_ttl: bool = False
+) -> tuple[bytes, ...]:
+    """Return what to ask a server for, so that it lists these indexes afterwards.
+
+    Without those that come with every collection. An index without a collation gets the
+    simple one where the collection has another, which it would inherit. ``hold_ttl`` makes
+    TTL indexes plain ones.
+    """
+    left_out = _NEVER | {_EXPIRY.encode()} if hold_ttl else _NEVER
+    return tuple(
+        _specification(index, left_out, needs_simple=collection.traits.has_collation)
+        for index in indexes
+        if not _comes_with_collection(index)
+    )
+
+
+def _specification(index: bytes, left_out: frozenset[bytes], *, needs_simple: bool) -> bytes:
+    body = b""
+    names = set()
+    for each in elements(index):
+        names.add(each.name)
+        is_old = each.name == b"v" and _version(index) < _OLDEST_INDEX_VERSION
+        if each.name not in left_out and not is_old:
+            body += index[each.begin : each.end]
+    if needs_simple and b"collation" not in names:
+        simple = documents.encode({"locale": "simple"})
+        body += bytes([DOCUMENT]) + b"collation\x00" + simple
+    return (len(body) + 5).to_bytes(4, "little") + body + b"\x00"
+
+
+def _version(index: bytes) -> int:
+    found = documents.field(index, "v")
+    return int(found) if isinstance(found, int | float) else _OLDEST_INDEX_VERSION
+
+
+def _comes_with_collection(index: bytes) -> bool:
+    return documents.field(index, "name") == "_id_" or bool(documents.field(index, "clustered"))
+
+
+def _rule(collection: Collection, index: str, seconds: float) -> TtlRule:
+    return TtlRule(namespace=collection.namespace, index=index, expire_after_s=seconds)
