@@ -1,0 +1,142 @@
+"""Verbs that only look: list, show, status."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+
+import click
+from rich.console import Group
+from rich.live import Live
+
+from agent.cli.console import Console, Document
+from agent.cli.exits import Exit
+from agent.cli.follow import follow
+from agent.cli.options import verb
+from agent.cli.overview import overview
+from agent.cli.session import Session, session
+from agent.cli.verdict import Picture, is_safe, sentence, troubles
+from agent.cli.views import backup_facts, backup_table, command_facts
+from agent.core.errors import PermanentError, TransientError
+from agent.core.flow import Stop
+from agent.model.backups import BackupEntry
+
+_WATCH_S = 2.0
+
+
+@click.command(name="list")
+@verb
+@session
+def list_(at: Session) -> int:
+    """List the backups, newest first."""
+    entries = sorted(
+        at.console.catalogue.entries(), key=lambda entry: entry.consistent_at, reverse=True
+    )
+    if at.screen.is_json:
+        at.screen.document([entry_document(entry) for entry in entries])
+    elif entries:
+        at.screen.table(backup_table(entries, at.console.status.server_now()))
+    else:
+        at.screen.say("There is no backup.")
+    return Exit.DONE
+
+
+@click.command
+@click.argument("identity", metavar="ID")
+@click.option("--follow", "follows", is_flag=True, help="Follow a command to its end.")
+@verb
+@session
+def show(at: Session, *, identity: str, follows: bool) -> int:
+    """Show the backup ID, or the command ID."""
+    entries = [each for each in at.console.catalogue.entries() if each.backup_id == identity]
+    if entries:
+        _show_backups(at, entries)
+        return Exit.DONE
+    command_id = at.console.documents.command_id(identity)
+    document = None if command_id is None else at.console.documents.command(command_id)
+    if document is None:
+        raise PermanentError(
+            "unknown_id",
+            f"there is neither a backup nor a command {identity}",
+            hint="backstay list shows the backups; backstay status shows what runs",
+        )
+    if follows:
+        return follow(at.terminal(), command_id)
+    if at.screen.is_json:
+        at.screen.document(document)
+    else:
+        command_facts(at.screen, document)
+    return Exit.DONE
+
+
+def _show_backups(at: Session, entries: list[BackupEntry]) -> None:
+    """Print every storage's entry of a backup: nearly always there is one."""
+    if at.screen.is_json:
+        documents = [entry_document(entry) for entry in entries]
+        at.screen.document(documents[0] if len(documents) == 1 else documents)
+        return
+    now = at.console.status.server_now()
+    for entry in entries:
+        at.screen.say(f"backup {entry.backup_id}", "bold")
+        at.screen.table(backup_facts(entry, now))
+
+
+def entry_document(entry: BackupEntry) -> Mapping[str, object]:
+    """Return a backup's entry as JSON has it."""
+    values = {each.name: getattr(entry, each.name) for each in fields(entry)}
+    return {"backup": values.pop("backup_id"), **values}
+
+
+@click.command(short_help="Say whether the data is safe; agents, backups, problems.")
+@click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
+@verb
+@session
+def status(at: Session, *, watch: bool) -> int:
+    """Say whether the data is safe, and show agents, backups and problems."""
+    picture = look(at.console)
+    if watch and not at.screen.is_json:
+        return _watched(at, picture)
+    if at.screen.is_json:
+        at.screen.document(status_document(picture))
+    else:
+        for part in overview(picture):
+            at.screen.table(part)
+    return Exit.DONE if is_safe(picture) else Exit.NOT_SAFE
+
+
+def _watched(at: Session, picture: Picture) -> int:
+    stop = Stop()
+    with Live(Group(*overview(picture)), console=at.screen.out, auto_refresh=False) as live:
+        try:
+            while not stop.wait(_WATCH_S):
+                try:
+                    picture = look(at.console)
+                except TransientError as error:
+                    live.update(f"The replica set cannot be asked: {error.message}", refresh=True)
+                else:
+                    live.update(Group(*overview(picture)), refresh=True)
+        except KeyboardInterrupt:
+            pass
+    return Exit.DONE if is_safe(picture) else Exit.NOT_SAFE
+
+
+def look(console: Console) -> Picture:
+    """Look at everything that status shows."""
+    return Picture(
+        now=console.status.server_now(),
+        agents=sorted(console.status.agents(), key=lambda agent: agent.name),
+        entries=console.catalogue.entries(),
+        cluster=console.documents.cluster(),
+    )
+
+
+def status_document(picture: Picture) -> Document:
+    """Return the status as JSON has it."""
+    return {
+        "safe": is_safe(picture),
+        "sentence": sentence(picture),
+        "now": picture.now,
+        "problems": [asdict(trouble) for trouble in troubles(picture)],
+        "agents": [
+            {**asdict(agent), "is_there": picture.is_there(agent)} for agent in picture.agents
+        ],
+        "cluster": picture.cluster,
+    }

@@ -1,0 +1,96 @@
+"""How a command ended, as people read it."""
+
+from typing import Final
+
+from rich.text import Text
+
+from agent.cli import words
+from agent.cli.console import Document
+from agent.cli.screen import Screen, facts
+from agent.cli.sight import Sight
+from agent.model.outcome import Failure
+from agent.model.states import State
+
+_STYLES: Final = {
+    State.DONE: "bold green",
+    State.FAILED: "bold red",
+    State.REJECTED: "bold red",
+    State.EXPIRED: "bold red",
+    State.CANCELED: "bold yellow",
+}
+_SIZES: Final = {"bytes": "data", "stored_bytes": "stored"}
+_NAMES: Final = {
+    "consistent_at": "consistent at",
+    "docs": "documents",
+    "nodes": "read from",
+    "restored_to": "restored to",
+    "replayed_ops": "replayed entries",
+}
+# The plan has a table of its own.
+_NOT_A_FACT: Final = frozenset({"plan"})
+_MOST_LINES: Final = 40
+
+
+def show_end(screen: Screen, sight: Sight) -> None:
+    """Print the final result, or the error with its hint."""
+    screen.say(_headline(sight))
+    rows = result_rows(sight.result)
+    if rows:
+        screen.table(facts(rows))
+    if sight.document.get("dry_run") and sight.result.get("plan"):
+        show_plan(screen, sight.result["plan"])
+    if sight.failure is not None:
+        screen.failure(sight.failure)
+    elif sight.state is State.EXPIRED:
+        screen.failure(Failure(code="expired", message="no agent took the command", hint=""))
+
+
+def _headline(sight: Sight) -> Text:
+    ended = str(sight.state)
+    line = Text.assemble((f"{sight.command} {ended}", _STYLES.get(sight.state, "")))  # type: ignore[arg-type]
+    if sight.took_s is not None:
+        line.append(f" in {words.duration(sight.took_s)}" if sight.took_s >= 1 else " at once")
+    return line
+
+
+def result_rows(result: Document) -> dict[str, str | Text]:
+    """Return a result as names and values."""
+    rows: dict[str, str | Text] = {}
+    for name, value in result.items():
+        if name in _NOT_A_FACT:
+            continue
+        if name in _SIZES and isinstance(value, int | float):
+            rows[_SIZES[name]] = words.size(value)
+        else:
+            rows[_NAMES.get(name, name.replace("_", " "))] = words.text(value)
+    return rows
+
+
+def show_plan(screen: Screen, plan: object) -> None:
+    """Print a restore's plan, indented by depth, cut when it is very long."""
+    lines = _outline(plan, 1)
+    screen.say("plan", "dim")
+    for line in lines[:_MOST_LINES]:
+        screen.say(line)
+    if len(lines) > _MOST_LINES:
+        screen.say(f"  ... {len(lines) - _MOST_LINES} more lines; --json shows all", "dim")
+
+
+def _outline(value: object, depth: int) -> list[str]:
+    margin = "  " * depth
+    if isinstance(value, dict):
+        lines = []
+        for name, each in value.items():
+            title = str(name).replace("_", " ")
+            if isinstance(each, dict | list | tuple) and each:
+                lines += [f"{margin}{title}", *_outline(each, depth + 1)]
+            elif each not in ({}, [], (), None, ""):
+                shown = words.size(each) if str(name).endswith("bytes") else words.text(each)
+                lines.append(f"{margin}{title}: {shown}")
+        return lines
+    if isinstance(value, list | tuple):
+        return [
+            f"{margin}{words.text(each)}" if isinstance(each, dict) else f"{margin}{each}"
+            for each in value
+        ]
+    return [f"{margin}{words.text(value)}"]

@@ -1,0 +1,93 @@
+"""A backup, a list of them, a command: as people read them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli import words
+from agent.cli.console import Document
+from agent.cli.progress import figures, phase_words
+from agent.cli.results import result_rows, show_plan
+from agent.cli.screen import Screen, columns, facts
+from agent.cli.sight import sight_of
+from agent.model.backups import BackupEntry
+from agent.model.commands import AGENT_FIELDS
+
+
+def backup_table(entries: Sequence[BackupEntry], now: datetime) -> Table:
+    """Return a line for each backup."""
+    table = columns(
+        "backup", "consistent at", "age", "documents", "data", "stored", "storage", "",
+        right=("documents", "data", "stored"),
+    )  # fmt: skip
+    for entry in entries:
+        table.add_row(
+            entry.backup_id,
+            words.moment(entry.consistent_at.wall),
+            Text(words.ago(entry.consistent_at.wall, now), style="dim"),
+            words.count(entry.docs),
+            words.size(entry.bytes),
+            words.size(entry.stored_bytes),
+            entry.storage,
+            Text(_remark(entry), style="dim"),
+        )
+    return table
+
+
+def _remark(entry: BackupEntry) -> str:
+    parts = [
+        "kept" if entry.keep else "",
+        f"only {', '.join(entry.namespaces)}" if entry.namespaces else "",
+        words.text(entry.tags),
+        entry.note,
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def backup_facts(entry: BackupEntry, now: datetime) -> Table:
+    """Return everything that is known of a backup without its manifest."""
+    took_s = (entry.finished_at - entry.started_at).total_seconds()
+    age = words.ago(entry.consistent_at.wall, now)
+    return facts({
+        "consistent at": f"{words.cluster_time(entry.consistent_at)}, {age}",
+        "made": f"{words.moment(entry.started_at)}, in {words.duration(took_s)}",
+        "documents": f"{words.count(entry.docs)} in {words.count(entry.collections)} collections",
+        "data": words.size(entry.bytes),
+        "stored": f"{words.size(entry.stored_bytes)} in {words.count(entry.chunks)} chunks",
+        "storage": entry.storage,
+        "read from": ", ".join(entry.nodes),
+        "server": f"MongoDB {entry.server_version}",
+        "only": ", ".join(entry.namespaces),
+        "tags": words.text(entry.tags),
+        "note": entry.note,
+        "kept": "yes, retention never deletes it" if entry.keep else "",
+    })
+
+
+def command_facts(screen: Screen, document: Document) -> None:
+    """Print a command: what was asked, how far it is, how it ended."""
+    sight = sight_of(document)
+    screen.say(f"{sight.command} {sight.command_id}: {phase_words(sight)}", "bold")
+    asked = {
+        name: words.text(value)
+        for name, value in document.items()
+        if name not in AGENT_FIELDS and name not in {"_id", "command"}
+    }
+    times = {
+        name.removesuffix("_at"): words.text(document.get(name))
+        for name in ("created_at", "started_at", "finished_at")
+    }
+    rows: dict[str, str | Text] = {**asked, **times}
+    rows["coordinator"] = words.text(document.get("coordinator"))
+    if sight.advance is not None and not sight.is_over:
+        rows["progress"] = f"{sight.advance.percent:.0f} %  {figures(sight.advance, 0)}"
+    screen.table(facts(rows))
+    if sight.result:
+        screen.say("result", "dim")
+        screen.table(facts(result_rows(sight.result)))
+        if document.get("dry_run") and sight.result.get("plan"):
+            show_plan(screen, sight.result["plan"])
+    if sight.failure is not None:
+        screen.failure(sight.failure)

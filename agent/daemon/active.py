@@ -1,0 +1,170 @@
+"""The one job that runs, in a thread of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agent.core.clock import Clock
+from agent.core.errors import LeaseLost, PermanentError, Stopped, TransientError
+from agent.core.flow import Stop, WorkerGroup
+from agent.core.keeper import Held
+from agent.core.log import Log
+from agent.model.commands import CommandRecord, Request
+from agent.model.outcome import Failure, Outcome, failure_of
+from agent.model.progress import Phase, Progress, eta_s
+from agent.model.states import State
+from agent.ports import Boards
+from agent.ports.work import CANCELED, Job, JobContext
+
+# A job that transient faults ended so often is given up: each time was minutes of retries.
+MOST_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPorts:
+    """What running jobs needs; ``make`` builds the job of a request."""
+
+    boards: Boards
+    make: Callable[[Request, JobContext], Job]
+    clock: Clock
+    agent: str
+    log: Log
+
+
+class ActiveJob:
+    """Runs one command's job to an end state, or until the right to do so ends."""
+
+    def __init__(
+        self, record: CommandRecord, request: Request, ports: JobPorts, *, token: int, tries: int
+    ) -> None:
+        self.record = record
+        self.request = request
+        self._ports = ports
+        self._token = token
+        self._tries = tries
+        self._job: Job | None = None
+        self._group: WorkerGroup | None = None
+        self._stop = Stop()
+        self._phase: Phase = "planning"
+        self._phase_at = ports.clock.monotonic()
+        self._log = ports.log.bind(command=request.command, id=str(record.command_id))
+
+    def start(self, held: Held, parent: Stop) -> None:
+        """Begin in a thread of its own."""
+        self._group = WorkerGroup("job", parent)
+        self._stop = self._group.stop
+        self._group.start(lambda: self._guarded(held), self.request.command)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread still runs."""
+        return self._group is not None and self._group.alive_count > 0
+
+    def end(self, reason: str) -> None:
+        """Ask the job to stop; it does soon."""
+        self._stop.set(reason)
+
+    def settle(self) -> None:
+        """Wait for the thread to end, and settle a job that died of a fault of our own.
+
+        Raises: LeaseLost, TransientError.
+        """
+        if self._group is None:
+            return
+        error = self._group.error
+        if error is not None and not isinstance(error, Stopped):
+            self._log.error("job died", error=repr(error), exc_info=error)
+            failure = Failure(
+                code="internal_error",
+                message=f"the job died of {type(error).__name__}",
+                hint="this is a fault in the agent; its log has the details",
+            )
+            self._move(State.FAILED, failure=failure)
+
+    def cancel(self) -> bool:
+        """Ask for a cancel; False if the work can no longer be undone."""
+        if self._job is not None and not self._job.may_cancel():
+            return False
+        self.end(CANCELED)
+        return True
+
+    def report(self) -> tuple[Progress, float | None]:
+        """Write the progress into the command's document, and return it with the ETA."""
+        progress = self.progress()
+        if progress.phase != self._phase:
+            self._phase, self._phase_at = progress.phase, self._ports.clock.monotonic()
+        left_s = eta_s(progress, self._ports.clock.monotonic() - self._phase_at)
+        if self.record.state is State.RUNNING:
+            self._ports.boards.commands.report(
+                self.record.command_id, self._token, progress, left_s
+            )
+        return progress, left_s
+
+    def progress(self) -> Progress:
+        """Return how far the job is."""
+        return self._job.progress() if self._job is not None else Progress(phase="planning")
+
+    def _guarded(self, held: Held) -> None:
+        try:
+            self._run(held)
+        except LeaseLost as error:
+            self._log.warning("job left to another coordinator", reason=error.message)
+        except Stopped as error:
+            if error.message == CANCELED:
+                self._move(State.CANCELED)
+            else:
+                self._log.info("job left to another coordinator", reason=error.message)
+        except TransientError as error:
+            if self._tries >= MOST_TRIES:
+                self._move(State.FAILED, failure=failure_of(error))
+            else:
+                self._log.warning("job will be tried again", code=error.code, reason=error.message)
+        except PermanentError as error:
+            begun = self.record.state is State.RUNNING
+            self._move(State.FAILED if begun else State.REJECTED, failure=failure_of(error))
+
+    def _run(self, held: Held) -> None:
+        context = JobContext(
+            command_id=self.record.command_id,
+            agent=self._ports.agent,
+            token=self._token,
+            stop=self._stop,
+            held=held.check,
+        )
+        self._job = job = self._ports.make(self.request, context)
+        if self.record.state is State.RUNNING:
+            self._log.info("job resumed")
+        else:
+            job.plan()
+            self._stop.check()
+            self._move(State.RUNNING)
+        result = job.run()
+        self._move(State.DONE, result=result)
+
+    def _move(self, new: State, *, result: object = None, failure: Failure | None = None) -> None:
+        outcome = Outcome(
+            coordinator=self._ports.agent,
+            result=result if isinstance(result, dict) else None,
+            failure=failure,
+        )
+        if not self._ports.boards.commands.move(self.record, new, self._token, outcome):
+            self._log.warning("command had moved on", to=new)
+            return
+        self.record = replace(self.record, state=new)
+        if new is State.RUNNING:
+            self._log.info("job begun")
+            return
+        self._tell(new, failure)
+        self._ports.boards.tasks.remove(self.record.command_id)
+        self._ports.boards.notes.forget(self.record.command_id)
+
+    def _tell(self, new: State, failure: Failure | None) -> None:
+        what = f"{self.request.command} {new}"
+        write = self._ports.boards.events.write
+        if failure is None:
+            self._log.info("job ended", state=new)
+            write("info", f"command_{new}", what, id=self.record.command_id)
+            return
+        self._log.error("job ended", state=new, code=failure.code, reason=failure.message)
+        text = f"{what}: {failure.message}"
+        write("error", f"command_{new}", text, id=self.record.command_id, cause=failure.code)

@@ -1,0 +1,272 @@
+"""The agent that holds the coordinator's lease decides about commands and runs their jobs."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.clock import Clock
+from agent.core.errors import LeaseLost, TransientError
+from agent.core.flow import Stop
+from agent.core.keeper import Held, Keeper
+from agent.core.log import Log
+from agent.daemon.active import ActiveJob, JobPorts
+from agent.daemon.decisions import (
+    Accept,
+    CancelTarget,
+    Decision,
+    Expire,
+    Reject,
+    Start,
+    decide,
+)
+from agent.daemon.overview import Overview
+from agent.model.commands import CommandRecord
+from agent.model.leases import COORDINATOR, LEASE_S, Grant
+from agent.model.outcome import Failure, Outcome
+from agent.model.states import END_STATES, State
+from agent.model.status import Running
+from agent.ports import Boards
+
+# The cluster's status is written at least this often; progress too.
+STATUS_S: Final = 2.0
+BUSY_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorPorts:
+    """What coordinating needs."""
+
+    boards: Boards
+    jobs: JobPorts
+    keeper: Keeper
+    overview: Overview
+    clock: Clock
+    agent: str
+    poll_s: float
+    ttl_s: float
+    log: Log
+
+
+class Coordinator:
+    """Follows while another agent leads; leads when it has the lease."""
+
+    def __init__(self, ports: CoordinatorPorts) -> None:
+        self._ports = ports
+        self._grant: Grant | None = None
+        self._held: Held | None = None
+        self._active: ActiveJob | None = None
+        self._tries: dict[object, int] = {}
+        self._status_at = 0.0
+
+    def run(self, stop: Stop) -> None:
+        """Coordinate until stopped, then hand the lease back."""
+        try:
+            while True:
+                self._tick_safely(stop)
+                if stop.wait(
+                    self._ports.poll_s if self._active is None else min(0.5, self._ports.poll_s)
+                ):
+                    return
+        finally:
+            self._resign("the agent stops")
+
+    def _pause_s(self) -> float:
+        """While a job runs, its end is noticed soon, whatever the interval of looks."""
+        return self._ports.poll_s if self._active is None else min(BUSY_S, self._ports.poll_s)
+
+    def _tick_safely(self, stop: Stop) -> None:
+        try:
+            self.tick(stop)
+        except LeaseLost as error:
+            self._ports.log.warning("coordinator lease lost", reason=error.message)
+            self._resign("the lease was lost")
+        except TransientError as error:
+            self._ports.log.warning(
+                "coordinator cannot reach the primary", code=error.code, reason=error.message
+            )
+
+    def tick(self, stop: Stop) -> None:
+        """Look once: keep or take the lease, then decide about every open command."""
+        if not self._leads():
+            return
+        if self._active is not None and not self._active.is_alive:
+            self._active.settle()
+            self._active = None
+        for _ in range(2):
+            decisions = self._decisions()
+            for decision in decisions:
+                self._carry_out(decision, stop)
+            if not any(isinstance(one, Accept) for one in decisions):
+                break
+        self._write_status()
+
+    # -- the lease
+
+    def _leads(self) -> bool:
+        if self._held is not None:
+            if self._held.is_held:
+                return True
+            self._resign("the lease was lost")
+        asked_at = self._ports.clock.monotonic()
+        grant = self._ports.boards.leases.acquire(COORDINATOR, self._ports.agent, LEASE_S)
+        if grant is None:
+            return False
+        self._grant = grant
+        self._held = self._ports.keeper.keep(
+            COORDINATOR, asked_at, lambda: self._ports.boards.leases.renew(grant, LEASE_S)
+        )
+        self._ports.log.info("coordinator now", token=grant.token)
+        self._begin_to_lead()
+        return True
+
+    def _begin_to_lead(self) -> None:
+        """Sweep what an earlier coordinator left of ended jobs; fill an empty catalogue."""
+        boards = self._ports.boards
+        for job in boards.notes.jobs():
+            record = boards.commands.get(job)
+            if record is None or record.state in END_STATES:
+                boards.tasks.remove(job)
+                boards.notes.forget(job)
+        if not boards.catalogue.entries():
+            boards.commands.insert({"command": "resync"})
+
+    def _resign(self, reason: str) -> None:
+        if self._active is not None:
+            self._active.end(reason)
+            self._active = None
+        if self._held is not None:
+            self._ports.keeper.drop(self._held)
+            self._held = None
+        if self._grant is not None:
+            try:
+                self._ports.boards.leases.release(self._grant)
+            except TransientError:
+                self._ports.log.warning("lease not handed back; it ends by itself")
+            self._grant = None
+
+    # -- commands
+
+    def _decisions(self) -> list[Decision]:
+        return decide(
+            self._ports.boards.commands.open_commands(),
+            is_busy=self._active is not None,
+            now=self._ports.boards.status.server_now(),
+            ttl_s=self._ports.ttl_s,
+        )
+
+    def _carry_out(self, decision: Decision, stop: Stop) -> None:
+        match decision:
+            case Expire():
+                failure = Failure(
+                    code="expired",
+                    message=f"no agent took the command within {self._ports.ttl_s:.0f} s",
+                    hint="insert it again; control.command_ttl_s sets the time",
+                )
+                self._move(decision.record, State.EXPIRED, failure=failure)
+            case Reject():
+                state = State.REJECTED
+                if decision.record.state is State.RUNNING:
+                    state = State.FAILED
+                self._move(decision.record, state, failure=decision.failure)
+            case Accept():
+                self._move(decision.record, State.ACCEPTED)
+            case CancelTarget():
+                self._cancel(decision.record, decision.target)
+            case Start():
+                self._start(decision, stop)
+
+    def _start(self, decision: Start, stop: Stop) -> None:
+        if self._active is not None or self._held is None or self._grant is None:
+            return
+        job = decision.record.command_id
+        self._tries[job] = self._tries.get(job, 0) + 1
+        self._active = ActiveJob(
+            decision.record,
+            decision.request,
+            self._ports.jobs,
+            token=self._grant.token,
+            tries=self._tries[job],
+        )
+        self._active.start(self._held, stop)
+
+    def _cancel(self, record: CommandRecord, target: CommandRecord | None) -> None:
+        """Bring a cancel to its end once its target has come to one."""
+        if record.state is State.ACCEPTED and target is None:
+            failure = Failure(
+                code="nothing_to_cancel",
+                message="there is no such command that waits or runs",
+                hint="look at its state in the commands collection",
+            )
+            self._move(record, State.REJECTED, failure=failure)
+        elif target is None:
+            self._end_cancel(record)
+        elif self._active is not None and self._active.record.command_id == target.command_id:
+            if not self._active.cancel():
+                failure = Failure(
+                    code="too_late_to_cancel",
+                    message="the work has come too far to be undone; it goes on to its end",
+                    hint="wait for it to end",
+                )
+                self._move(
+                    record,
+                    State.REJECTED if record.state is State.ACCEPTED else State.FAILED,
+                    failure=failure,
+                )
+            elif record.state is State.ACCEPTED:
+                self._move(record, State.RUNNING)
+        elif target.state is State.ACCEPTED:
+            self._move(target, State.CANCELED)
+            self._move(record, State.RUNNING)
+
+    def _end_cancel(self, record: CommandRecord) -> None:
+        target = self._ports.boards.commands.get(record.options.get("target"))
+        state = target.state if target is not None else None
+        if state is State.CANCELED:
+            self._move(record, State.DONE, result={"target": record.options.get("target")})
+            return
+        failure = Failure(
+            code="too_late_to_cancel",
+            message=f"the command had ended before: {state or 'it is gone'}",
+            hint="",
+        )
+        self._move(record, State.FAILED, failure=failure)
+
+    def _move(
+        self,
+        record: CommandRecord,
+        new: State,
+        *,
+        result: dict[str, object] | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        if self._grant is None or self._held is None:
+            return
+        self._held.check()
+        outcome = Outcome(coordinator=self._ports.agent, result=result, failure=failure)
+        self._ports.boards.commands.move(record, new, self._grant.token, outcome)
+        self._ports.log.info(
+            "command moved", id=str(record.command_id), to=new, code=failure and failure.code
+        )
+
+    # -- status
+
+    def _write_status(self) -> None:
+        now = self._ports.clock.monotonic()
+        if self._grant is None or now - self._status_at < STATUS_S / 2:
+            return
+        self._status_at = now
+        running = self._running()
+        self._ports.boards.status.write_cluster(
+            self._ports.overview.look(self._ports.agent, running), self._grant.token
+        )
+
+    def _running(self) -> Running | None:
+        if self._active is None:
+            return None
+        progress, eta_s = self._active.report()
+        return Running(
+            command_id=self._active.record.command_id,
+            command=self._active.request.command,
+            phase=progress.phase,
+            percent=progress.percent,
+            eta_s=eta_s,
+        )

@@ -1,0 +1,170 @@
+"""What an agent knows of its node and its storage, refreshed apart from all work."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from agent.core.errors import PermanentError, TransientError
+from agent.core.flow import Shared, Stop
+from agent.core.log import Log
+from agent.model.nodes import NodeFacts, UsePrimary, may_read
+from agent.model.status import AgentStatus, StorageStatus
+from agent.ports import NodeReader, ObjectStore, StatusBoard
+
+HEARTBEAT_S: Final = 3.0
+# A storage that answered is asked again only now and then; one that did not, sooner.
+PROBE_S: Final = 60.0
+PROBE_AGAIN_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Itself:
+    """What does not change of an agent while it lives."""
+
+    name: str
+    priority: float
+    use_primary: UsePrimary
+    server_version: str
+    agent_version: str
+    pid: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    own: NodeFacts
+    others: tuple[NodeFacts, ...]
+    server_now: datetime
+
+
+class NodeWatch:
+    """Writes the agent's status and remembers what the other agents wrote."""
+
+    def __init__(
+        self,
+        itself: Itself,
+        reader: NodeReader,
+        board: StatusBoard,
+        storage: Callable[[], StorageStatus],
+        log: Log,
+    ) -> None:
+        self._itself = itself
+        self._reader = reader
+        self._board = board
+        self._storage = storage
+        self._log = log
+        self._seen: Shared[_Seen | None] = Shared(None)
+
+    def run(self, stop: Stop) -> None:
+        """Beat until stopped."""
+        failed = False
+        while True:
+            try:
+                self.beat()
+                failed = False
+            except TransientError as error:
+                # The document grows stale by itself; one line tells of it, not one a beat.
+                if not failed:
+                    self._log.warning("heartbeat missed", code=error.code, reason=error.message)
+                failed = True
+                self._seen.set(None)
+            if stop.wait(HEARTBEAT_S):
+                return
+
+    def beat(self) -> None:
+        """Look at the node once, write it down, and read what the others wrote."""
+        own = self._reader.facts()
+        self._board.write_agent(self._status(own))
+        agents = self._board.agents()
+        self._seen.set(
+            _Seen(
+                own=own,
+                others=tuple(_facts(one) for one in agents if one.name != self._itself.name),
+                server_now=self._board.server_now(),
+            )
+        )
+
+    def may_read(self) -> bool:
+        """Whether this agent may claim backup tasks, as far as it knows."""
+        seen = self._seen.get()
+        if seen is None:
+            return False
+        return may_read(seen.own, seen.others, self._itself.use_primary, seen.server_now)
+
+    def _status(self, own: NodeFacts) -> AgentStatus:
+        return AgentStatus(
+            name=self._itself.name,
+            node_state=own.state,
+            node_lag_s=own.lag_s,
+            priority=own.priority,
+            server_version=self._itself.server_version,
+            agent_version=self._itself.agent_version,
+            pid=self._itself.pid,
+            started_at=self._itself.started_at,
+            updated_at=own.updated_at,
+            storage=self._storage(),
+        )
+
+
+def _facts(status: AgentStatus) -> NodeFacts:
+    return NodeFacts(
+        name=status.name,
+        state=status.node_state,
+        lag_s=status.node_lag_s,
+        priority=status.priority,
+        updated_at=status.updated_at,
+    )
+
+
+class StorageWatch:
+    """Asks the main storage now and then whether it answers, from a thread of its own."""
+
+    def __init__(self, store: ObjectStore, first: StorageStatus, log: Log) -> None:
+        self._store = store
+        self._log = log
+        self._status = Shared(first)
+
+    def status(self) -> StorageStatus:
+        """Return what the last probe found."""
+        return self._status.get()
+
+    def begin(self) -> None:
+        """Ask for the first time, when a person may still be watching.
+
+        Raises: PermanentError for what only a person can mend: a bucket that is not there, a
+        permission that is missing.
+        """
+        try:
+            self._store.probe()
+        except TransientError as error:
+            self._learn(_text(error))
+
+    def run(self, stop: Stop) -> None:
+        """Probe until stopped."""
+        while True:
+            is_ok = self.probe()
+            if stop.wait(PROBE_S if is_ok else PROBE_AGAIN_S):
+                return
+
+    def probe(self) -> bool:
+        """Ask once; a change is logged."""
+        try:
+            self._store.probe()
+        except (PermanentError, TransientError) as error:
+            self._learn(_text(error))
+            return False
+        self._learn(None)
+        return True
+
+    def _learn(self, problem: str | None) -> None:
+        old = self._status.get()
+        if problem and old.error != problem:
+            self._log.error("storage does not answer", label=old.label, reason=problem)
+        elif old.error and not problem:
+            self._log.info("storage answers again", label=old.label)
+        self._status.set(replace(old, ok=problem is None, error=problem))
+
+
+def _text(error: PermanentError | TransientError) -> str:
+    return f"{error.message}; {error.hint}" if error.hint else error.message
