@@ -45,7 +45,7 @@ def key_of_id(document: bytes) -> Hashable:
     return _key(document, found.kind, found.value)
 
 
-def _key(data: Bytes, kind: int, at: int) -> Hashable:  # noqa: PLR0911 - a table of BSON types
+def _key(data: Bytes, kind: int, at: int) -> Hashable:  # noqa: C901, PLR0911 - a table of BSON types
     match kind:
         case 0x07:
             return bytes(data[at : at + 12])

@@ -29,6 +29,8 @@ _ZERO_TIMESTAMP: Final = re.compile(rb"\x11[^\x00]*\x00{9}")
 DEEPEST: Final = 180
 # A level takes at least a length, a type, a name and two NULs.
 _SHORTEST_DEEP_BYTES: Final = DEEPEST * 8
+# How long {_id: value} is with a value of some types: nothing else is in there then.
+_ID_ALONE_BYTES: Final = {0x07: 22, 0x10: 14, 0x12: 18, 0x01: 18, 0x09: 18}
 # One document of this size is as much as an atomic applyOps entry should hold.
 _LARGE_BYTES: Final = 8 * 1024 * 1024
 
@@ -95,7 +97,10 @@ def _check_depth(change: Change) -> None:
 
 def _id_alone(change: Change) -> bytes:
     """Return ``{_id: value}``: a shard key beside it may not be in the document any more."""
-    found = id_document(change.selector)
+    selector = change.selector
+    if len(selector) == _ID_ALONE_BYTES.get(selector[4]) and has_id_first(selector):
+        return selector
+    found = id_document(selector)
     if found is None:
         raise PermanentError(
             "replay_without_id", f"an oplog entry of {change.namespace} names no _id"

@@ -5,10 +5,12 @@ is read: everything else (statement ids, images, wall times) stays behind. Docum
 entry are passed on as bytes.
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from struct import Struct
 from typing import Any, Final
 
-import bson
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
@@ -17,9 +19,19 @@ from bson.timestamp import Timestamp
 
 from agent.codec.definitions import definition
 from agent.codec.elements import Bytes, damaged
-from agent.codec.framing import id_document
+from agent.codec.framing import bounds, id_document
 from agent.model.cluster_time import ClusterTime
-from agent.model.replay import Bundle, Change, Content, Entry, Nothing, Operation, Settle, Strange
+from agent.model.replay import (
+    Bundle,
+    Change,
+    ChangeKind,
+    Content,
+    Entry,
+    Nothing,
+    Operation,
+    Settle,
+    Strange,
+)
 
 Fields = Mapping[str, Any]
 
@@ -36,18 +48,66 @@ _VERSIONS: Final = "admin.system.version"
 _COMPATIBILITY: Final = b"featureCompatibilityVersion"
 _NOTHING: Final = Nothing()
 
+# For the quick way: the layout that servers give to plain changes. Where any other field
+# stands between these, nothing matches.
+_LENGTH: Final = Struct("<i")
+_STAMP: Final = Struct("<II")
+_SESSION: Final = b"\x03lsid\x00"
+_SELECTOR: Final = b"\x03o2\x00"
+_HEAD: Final = re.compile(
+    rb"(?:\x12txnNumber\x00.{8})?"
+    rb"\x02op\x00\x02\x00\x00\x00([iud])\x00"
+    rb"\x02ns\x00.{4}([^\x00]+)\x00"
+    rb"\x05ui\x00\x10\x00\x00\x00\x04(.{16})"
+    rb"\x03o\x00",
+    re.DOTALL,
+)
+_TAIL: Final = re.compile(rb"(?:\x10stmtId\x00.{4})?\x11ts\x00(.{8})", re.DOTALL)
+_CHANGES: Final[dict[bytes, ChangeKind]] = {b"i": "i", b"u": "u", b"d": "d"}
+_VERSIONS_BYTES: Final = _VERSIONS.encode()
+
 
 def entries(data: Bytes) -> Iterator[Entry]:
     """Yield what each of some consecutive raw oplog entries says, in order.
 
     Raises: PermanentError ``damaged_bson``.
     """
-    try:
-        documents = bson.decode_all(data, OPTIONS)
-    except BSONError as error:
-        raise damaged(str(error), 0) from error
-    for document in documents:
-        yield entry(document)
+    whole = bytes(data)
+    for begin, end in pairwise(bounds(whole)):
+        found = _quick(whole, begin, end)
+        yield entry(RawBSONDocument(whole[begin:end], OPTIONS)) if found is None else found
+
+
+def _quick(data: bytes, begin: int, end: int) -> Entry | None:
+    """Return an entry that is a plain change in the usual layout; None for all others.
+
+    It agrees with ``entry`` about every entry that it returns, and takes a third of the time.
+    """
+    position = begin + 4
+    if data.startswith(_SESSION, position):
+        position += len(_SESSION) + _LENGTH.unpack_from(data, position + len(_SESSION))[0]
+    head = _HEAD.match(data, position, end)
+    if head is None:
+        return None
+    kind, namespace, uuid = head.groups()
+    position = head.end()
+    body = data[position : position + _LENGTH.unpack_from(data, position)[0]]
+    position += len(body)
+    selector = body
+    if data.startswith(_SELECTOR, position):
+        position += len(_SELECTOR)
+        selector = data[position : position + _LENGTH.unpack_from(data, position)[0]]
+        position += len(selector)
+    tail = _TAIL.match(data, position, end)
+    if tail is None or namespace == _VERSIONS_BYTES:
+        return None
+    if kind != b"u":
+        selector = body
+    elif selector is body:
+        return None
+    increment, seconds = _STAMP.unpack(tail[1])
+    change = Change(_CHANGES[kind], uuid, namespace.decode(), body, selector, upserts=False)
+    return Entry(ClusterTime(seconds, increment), change)
 
 
 def entry(document: RawBSONDocument) -> Entry:
@@ -111,7 +171,9 @@ def _command(fields: Fields) -> Content:
 
 
 def _settle(fields: Fields, commit_at: ClusterTime | None) -> Settle:
-    return Settle(session=bytes(fields["lsid"].raw), number=int(fields["txnNumber"]), commit_at=commit_at)
+    return Settle(
+        session=bytes(fields["lsid"].raw), number=int(fields["txnNumber"]), commit_at=commit_at
+    )
 
 
 def _bundle(fields: Fields, command: RawBSONDocument) -> Bundle:

@@ -13,6 +13,7 @@ from agent.model.commands import CommandRecord, Request
 from agent.model.outcome import Failure, Outcome, failure_of
 from agent.model.progress import Phase, Progress, eta_s
 from agent.model.states import State
+from agent.model.status import EventLevel
 from agent.ports import Boards
 from agent.ports.work import CANCELED, Job, JobContext
 
@@ -139,6 +140,7 @@ class ActiveJob:
             self._stop.check()
             self._move(State.RUNNING)
         result = job.run()
+        self._ports.boards.commands.report(self.record.command_id, self._token, job.progress(), 0.0)
         self._move(State.DONE, result=result)
 
     def _move(self, new: State, *, result: object = None, failure: Failure | None = None) -> None:
@@ -165,6 +167,9 @@ class ActiveJob:
             self._log.info("job ended", state=new)
             write("info", f"command_{new}", what, id=self.record.command_id)
             return
-        self._log.error("job ended", state=new, code=failure.code, reason=failure.message)
+        # A rejected command did nothing: only whoever inserted it need know.
+        tell = self._log.warning if new is State.REJECTED else self._log.error
+        tell("job ended", state=new, code=failure.code, reason=failure.message)
         text = f"{what}: {failure.message}"
-        write("error", f"command_{new}", text, id=self.record.command_id, cause=failure.code)
+        level: EventLevel = "warning" if new is State.REJECTED else "error"
+        write(level, f"command_{new}", text, id=self.record.command_id, cause=failure.code)

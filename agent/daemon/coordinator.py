@@ -67,7 +67,7 @@ class Coordinator:
                 ):
                     return
         finally:
-            self._resign("the agent stops")
+            self.resign("the agent stops")
 
     def _pause_s(self) -> float:
         """While a job runs, its end is noticed soon, whatever the interval of looks."""
@@ -78,7 +78,7 @@ class Coordinator:
             self.tick(stop)
         except LeaseLost as error:
             self._ports.log.warning("coordinator lease lost", reason=error.message)
-            self._resign("the lease was lost")
+            self.resign("the lease was lost")
         except TransientError as error:
             self._ports.log.warning(
                 "coordinator cannot reach the primary", code=error.code, reason=error.message
@@ -105,7 +105,7 @@ class Coordinator:
         if self._held is not None:
             if self._held.is_held:
                 return True
-            self._resign("the lease was lost")
+            self.resign("the lease was lost")
         asked_at = self._ports.clock.monotonic()
         grant = self._ports.boards.leases.acquire(COORDINATOR, self._ports.agent, LEASE_S)
         if grant is None:
@@ -129,7 +129,8 @@ class Coordinator:
         if not boards.catalogue.entries():
             boards.commands.insert({"command": "resync"})
 
-    def _resign(self, reason: str) -> None:
+    def resign(self, reason: str) -> None:
+        """Stop the job, if one runs, and hand the lease back."""
         if self._active is not None:
             self._active.end(reason)
             self._active = None

@@ -212,6 +212,16 @@ def is_passing(namespace: Namespace, *, is_temporary: bool) -> bool:
     )
 
 
+def just_before(time: ClusterTime) -> ClusterTime:
+    """Return the last time before another one.
+
+    A transaction creates a collection and fills it at one and the same time.
+    """
+    if time.increment > 0:
+        return ClusterTime(time.seconds, time.increment - 1)
+    return ClusterTime(time.seconds - 1, 2**32 - 1)
+
+
 def unknown_entry(time: ClusterTime, what: str) -> PermanentError:
     """Return the error for an entry that must not be guessed at."""
     return PermanentError(

@@ -7,7 +7,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from agent.codec import framing
+from agent.codec import documents, framing
 from agent.core.errors import PermanentError, TransientError
 from agent.model.names import Namespace
 from agent.mongo import careful
@@ -20,6 +20,8 @@ MAJORITY: Final[Mapping[str, Any]] = {"w": "majority", "wtimeout": 60_000}
 # field in _id, _id of a type that cannot be one.
 _REFUSED: Final = frozenset({2, 52, 53})
 _UNDEFINED: Final = 0x06
+# {_id: {$type: 6}}: nothing can be compared to undefined.
+_UNDEFINED_ID: Final = documents.encode({"_id": {"$type": 6}})
 _IDS_AT_ONCE: Final = 1_000
 
 
@@ -142,9 +144,9 @@ class Loader:
 
     def _is_there(self, document: bytes) -> bool:
         key = framing.id_document(document)
-        if key is None or key[4] == _UNDEFINED:
+        if key is None:
             return False
-        there = self._find(_exact_id(key))
+        there = self._find(_exact_id(key) if key[4] != _UNDEFINED else _UNDEFINED_ID)
         if there and document not in there:
             raise _differs(self._place, document)
         return bool(there)

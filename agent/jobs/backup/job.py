@@ -41,12 +41,14 @@ WINDOW_S: Final = 5.0
 LONGEST_STALL_S: Final = 180.0
 # Objects of workers that had not yet heard of the end may still arrive for a moment.
 CLEAN_TRIES: Final = 5
-CLEAN_PAUSE_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupPorts:
-    """What a backup needs; ``label`` names the storage that ``store`` is."""
+    """What a backup needs; ``label`` names the storage that ``store`` is.
+
+    ``glance_s`` is how often the tasks are looked at.
+    """
 
     source: ClusterSource
     oplog: OplogReader
@@ -59,6 +61,7 @@ class BackupPorts:
     agent_version: str
     level: int
     log: Log
+    glance_s: float = GLANCE_S
 
 
 class BackupJob:
@@ -180,7 +183,7 @@ class BackupJob:
             if now - window_at >= WINDOW_S:
                 window_at = now
                 self._keep_oplog(outset)
-            if self._context.stop.wait(GLANCE_S):
+            if self._context.stop.wait(self._ports.glance_s):
                 self._context.stop.check()
 
     def _show(self, seen: JobTasks) -> None:
@@ -229,8 +232,17 @@ class BackupJob:
             recorder = self._window(outset)
             recorder.advance(assembled.consistent_at)
             window = recorder.window()
-        self._enter("committing")
         manifest = self._manifest(outset, assembled, window)
+        # The sizes were estimates until now.
+        self._progress.set(
+            Progress(
+                phase="committing",
+                done_bytes=manifest.bytes,
+                total_bytes=manifest.bytes,
+                done_docs=manifest.docs,
+                total_docs=manifest.docs,
+            )
+        )
         key = keys.manifest(outset.identity.replset, outset.backup_id)
         self._context.held()
         self._context.stop.check()
@@ -287,7 +299,7 @@ class BackupJob:
             if not found:
                 return
             # Not the job's own stop, which is set already.
-            Stop().wait(CLEAN_PAUSE_S)
+            Stop().wait(2 * self._ports.glance_s)
 
 
 def _no_reader() -> PermanentError:

@@ -22,6 +22,7 @@ from agent.model.replay import (
     Rename,
     ReplayLimits,
     is_passing,
+    just_before,
 )
 from agent.ports import ReplayTarget
 
@@ -121,7 +122,7 @@ class Definitions:
             indexes=() if create.id_index is None else (create.id_index,),
             traits=create.traits,
         )
-        piece = self._workspace.add(collection, time)
+        piece = self._workspace.add(collection, just_before(time))
         self._born.add(create.uuid)
         if create.is_temporary:
             self._temporary.add(create.uuid)

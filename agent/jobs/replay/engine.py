@@ -8,7 +8,6 @@ from typing import Final
 from agent.codec import oplog
 from agent.codec.lane_keys import key_of_id
 from agent.codec.operations import Encoder, care_of
-from agent.core.errors import PermanentError
 from agent.core.flow import Stop, WorkerGroup
 from agent.core.retry import RetryPolicy, retry
 from agent.jobs.replay.definitions import Barrier, Definitions

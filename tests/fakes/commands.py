@@ -1,0 +1,116 @@
+"""The commands collection in memory."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+
+from agent.core.clock import Clock
+from agent.core.errors import LeaseLost, PermanentError
+from agent.model.commands import CommandRecord, parse
+from agent.model.leases import COORDINATOR
+from agent.model.outcome import Outcome
+from agent.model.progress import Progress
+from agent.model.states import END_STATES, State, may_move
+from tests.fakes.values import key, stored
+
+
+@dataclass(slots=True)
+class Command:
+    """A command's document; ``shown`` holds what agents wrote beside the state."""
+
+    command_id: object
+    options: dict[str, Any]
+    created_at: datetime
+    state: State | None = None
+    token: int = 0
+    shown: dict[str, Any] = field(default_factory=dict)
+
+
+class MemoryCommands:
+    """Commands in the order of their insertion."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.commands: dict[bytes, Command] = {}
+
+    def open_commands(self) -> Sequence[CommandRecord]:
+        """Return every command not in an end state, oldest first."""
+        with self._lock:
+            found = [each for each in self.commands.values() if each.state not in END_STATES]
+            return [_record(each) for each in found]
+
+    def get(self, command_id: object) -> CommandRecord | None:
+        """Return one command, if it exists."""
+        with self._lock:
+            found = self.commands.get(key(command_id))
+            return None if found is None else _record(found)
+
+    def move(self, record: CommandRecord, new: State, token: int, outcome: Outcome) -> bool:
+        """Move a command from the state that ``record`` shows to ``new``."""
+        if not may_move(record.state, new):
+            raise PermanentError("illegal_move", f"a command cannot go to {new}")
+        with self._lock:
+            found = self.commands.get(key(record.command_id))
+            if found is None:
+                return False
+            if found.token > token:
+                raise LeaseLost(COORDINATOR)
+            if found.state != record.state:
+                return found.token == token and found.state == new
+            found.state, found.token = new, token
+            found.shown |= self._written(new, outcome)
+            return True
+
+    def _written(self, new: State, outcome: Outcome) -> dict[str, Any]:
+        written: dict[str, Any] = {"coordinator": outcome.coordinator}
+        if new is State.RUNNING:
+            written["started_at"] = self._clock.now()
+        if new in END_STATES:
+            written["finished_at"] = self._clock.now()
+        if outcome.result is not None:
+            written["result"] = stored(outcome.result)
+        if outcome.failure is not None:
+            written["error"] = outcome.failure
+        return written
+
+    def report(
+        self, command_id: object, token: int, progress: Progress, eta_s: float | None
+    ) -> None:
+        """Write the progress of a running command."""
+        with self._lock:
+            found = self.commands.get(key(command_id))
+            if found is None:
+                return
+            if found.token > token:
+                raise LeaseLost(COORDINATOR)
+            if found.state is State.RUNNING:
+                found.token = token
+                found.shown |= {"progress": progress, "eta_s": eta_s}
+
+    def insert(self, options: Mapping[str, object]) -> object:
+        """Insert a command as an operator would, and return its ``_id``."""
+        document = stored(options)
+        command_id = document.pop("_id", None) or ObjectId()
+        parse(document)
+        with self._lock:
+            if key(command_id) in self.commands:
+                raise PermanentError("duplicate_key", f"there is a command {command_id}")
+            self.commands[key(command_id)] = Command(
+                command_id=command_id, options=document, created_at=self._clock.now()
+            )
+        return command_id
+
+
+def _record(found: Command) -> CommandRecord:
+    return CommandRecord(
+        command_id=found.command_id,
+        options=found.options,
+        state=found.state,
+        created_at=found.created_at,
+        token=found.token,
+    )

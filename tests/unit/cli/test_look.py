@@ -1,0 +1,178 @@
+"""The verbs that only look."""
+
+import pytest
+
+from agent.model.cluster_time import ClusterTime
+from tests.unit.cli.terminal import Terminal, a_backup, a_cluster, an_agent, kept
+
+
+@pytest.fixture
+def terminal() -> Terminal:
+    """A terminal on a replica set in good order."""
+    terminal = Terminal()
+    terminal.console.agent_list = [an_agent("a:27017"), an_agent("b:27017"), an_agent("c:27017")]
+    terminal.console.entry_list = [a_backup("20261120T181512Z", age_h=26), a_backup()]
+    terminal.console.documents.cluster_document = a_cluster()
+    return terminal
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0]
+
+
+def test_status_says_first_that_all_is_safe(terminal: Terminal) -> None:
+    """One sentence, before anything else."""
+    ended = terminal("status")
+    expected = "Safe: the newest backup is of 2 hours ago, 3 of 3 agents are there."
+    assert (0, expected) == (ended.exit_code, _first_line(ended.stdout))
+
+
+def test_status_fits_one_screen(terminal: Terminal) -> None:
+    """Even with many problems it is at most 24 lines."""
+    problem = {"level": "warning", "message": "m", "hint": "h"}
+    terminal.console.documents.cluster_document = a_cluster(*[problem] * 30)
+    shown = terminal("status").stdout.splitlines()
+    assert len(shown) <= 24
+    assert any("and 26 more" in line for line in shown)
+
+
+def test_without_a_backup_it_is_not_safe(terminal: Terminal) -> None:
+    """The exit status tells scripts, too."""
+    terminal.console.entry_list = []
+    ended = terminal("status")
+    assert (8, "Not safe: there is no backup.") == (ended.exit_code, _first_line(ended.stdout))
+
+
+def test_a_stale_agent_is_shown_as_not_there(terminal: Terminal) -> None:
+    """A document over 15 seconds old belongs to an agent that is not there."""
+    terminal.console.agent_list = [an_agent("a:27017", age_s=15), an_agent("b:27017", age_s=16)]
+    lines = terminal("status").stdout.splitlines()
+    assert "1 of 2 agents are there" in lines[0]
+    (gone,) = (line for line in lines if line.startswith("b:27017"))
+    (present,) = (line for line in lines if line.startswith("a:27017"))
+    assert "not there" in gone
+    assert "not there" not in present
+
+
+def test_without_agents_it_is_not_safe(terminal: Terminal) -> None:
+    """What the agents wrote before they went says nothing of now."""
+    terminal.console.agent_list = [an_agent(age_s=3600)]
+    terminal.console.documents.cluster_document = a_cluster(age_s=3600)
+    ended = terminal("status")
+    assert 8 == ended.exit_code
+    assert "Not safe: no agent is there; the newest backup is of 2 hours ago." == _first_line(
+        ended.stdout
+    )
+
+
+def test_without_a_coordinator_it_is_not_safe(terminal: Terminal) -> None:
+    """Agents alone take no command."""
+    terminal.console.documents.cluster_document = a_cluster(age_s=16)
+    assert "Not safe: no agent coordinates" in terminal("status").stdout
+
+
+def test_an_error_makes_it_not_safe_and_comes_first(terminal: Terminal) -> None:
+    """Errors stand before warnings, each with its hint."""
+    terminal.console.documents.cluster_document = a_cluster(
+        {"level": "warning", "message": "an agent is missing", "hint": "start it"},
+        {"level": "error", "message": "the storage does not answer", "hint": "look at the bucket"},
+    )
+    ended = terminal("status")
+    assert 8 == ended.exit_code
+    assert _first_line(ended.stdout).startswith("Not safe: the storage does not answer;")
+    shown = ended.stdout
+    assert shown.index("hint: look at the bucket") < shown.index("hint: start it")
+
+
+def test_a_warning_leaves_it_safe(terminal: Terminal) -> None:
+    """A warning is told in the sentence, and the exit status stays 0."""
+    terminal.console.documents.cluster_document = a_cluster({
+        "level": "warning",
+        "message": "an agent is missing",
+        "hint": "start it",
+    })
+    ended = terminal("status")
+    assert (0, True) == (ended.exit_code, ended.stdout.startswith("Safe, with 1 warning: "))
+
+
+def test_status_shows_what_runs(terminal: Terminal) -> None:
+    """The running job, how far it is and how long it should take."""
+    running = {"command": "backup", "phase": "reading", "percent": 43.2, "eta_s": 12.0}
+    terminal.console.documents.cluster_document = a_cluster(running=running)
+    assert "backup: reading 43 %, 12 s left" in terminal("status").stdout
+
+
+def test_status_as_json(terminal: Terminal) -> None:
+    """Everything on the screen, and whether each agent is there."""
+    terminal.console.agent_list[2] = an_agent("c:27017", age_s=100)
+    shown = terminal.json("status")
+    assert (True, [True, True, False]) == (
+        shown["safe"],
+        [each["is_there"] for each in shown["agents"]],
+    )
+    assert "rs0" == shown["cluster"]["replset"]
+
+
+def test_list_is_newest_first(terminal: Terminal) -> None:
+    """The backup that one would restore stands on top."""
+    lines = terminal("list").stdout.splitlines()
+    assert ["20261121T181512Z", "20261120T181512Z"] == [line.split()[0] for line in lines[1:]]
+    assert "2 hours ago" in lines[1]
+
+
+def test_list_as_json(terminal: Terminal) -> None:
+    """One array; the consistent time can be given to `restore --to`."""
+    (newest, _) = terminal.json("list")
+    entry = terminal.console.entry_list[1]
+    time = entry.consistent_at
+    assert (entry.backup_id, f"{time.seconds}.{time.increment}") == (
+        newest["backup"],
+        newest["consistent_at"],
+    )
+
+
+def test_list_of_nothing(terminal: Terminal) -> None:
+    """No backup is said in words to people, and is an empty array to scripts."""
+    terminal.console.entry_list = []
+    assert "There is no backup.\n" == terminal("list").stdout
+    assert [] == terminal.json("list")
+
+
+def test_show_a_backup(terminal: Terminal) -> None:
+    """Everything that is known of it, its exact time among that."""
+    entry = kept(a_backup("20261121T000000Z"), keep=True, note="before 2.0", tags={"by": "ada"})
+    terminal.console.entry_list.append(entry)
+    shown = terminal("show", "20261121T000000Z").stdout
+    for expected in ("before 2.0", "by=ada", "retention never deletes it", "a:27017, b:27017"):
+        assert expected in shown
+    assert f"({entry.consistent_at.seconds}.3)" in shown
+
+
+def test_show_a_command(terminal: Terminal) -> None:
+    """What was asked for, and how it ended."""
+    terminal.console.documents.stored["an-id"] = {
+        "_id": "an-id",
+        "command": "restore",
+        "to": ClusterTime(1795292112, 3),
+        "state": "rejected",
+        "error": {"code": "c", "message": "no backup stands for that", "hint": "take another"},
+    }
+    ended = terminal("show", "an-id")
+    assert 0 == ended.exit_code
+    assert "restore an-id: rejected" == _first_line(ended.stdout)
+    assert "2026-11-21 20:15:12 UTC (1795292112.3)" in ended.stdout
+    assert "hint: take another" in ended.stderr
+
+
+def test_show_follows_a_command(terminal: Terminal) -> None:
+    """One can come back to a command that was left alone."""
+    terminal.console.documents.stored["an-id"] = {"_id": "an-id", "command": "backup"}
+    terminal.ends({}, {"state": "running"}, {"state": "canceled"})
+    assert 6 == terminal("show", "an-id", "--follow").exit_code
+
+
+def test_show_of_nothing(terminal: Terminal) -> None:
+    """An id that nothing has is an error."""
+    ended = terminal("show", "nonsense")
+    assert 1 == ended.exit_code
+    assert "neither a backup nor a command nonsense" in ended.stderr

@@ -1,0 +1,306 @@
+"""The coordinator over fakes: leases, commands, jobs and their ends."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from agent.core.errors import PermanentError, TransientError
+from agent.core.flow import Stop
+from agent.core.keeper import Keeper
+from agent.core.log import get
+from agent.daemon.active import MOST_TRIES, JobPorts
+from agent.daemon.coordinator import Coordinator, CoordinatorPorts
+from agent.daemon.overview import Overview
+from agent.model.backups import BackupEntry
+from agent.model.cluster_time import ClusterTime
+from agent.model.commands import Request
+from agent.model.leases import LEASE_S
+from agent.model.outcome import Failure
+from agent.model.progress import Progress
+from agent.model.states import State
+from agent.ports import Boards, Job, JobContext
+from tests.fakes.clock import VirtualClock
+from tests.fakes.control import MemoryControl
+from tests.fakes.values import key
+from tests.testbed.waiting import eventually
+
+
+@dataclass
+class FakeJob:
+    """A job that does what a test says, and counts what was asked of it."""
+
+    context: JobContext
+    behave: "Behaviour"
+
+    def plan(self) -> None:
+        """Refuse, if the test says so."""
+        self.behave.planned += 1
+        if self.behave.refusal is not None:
+            raise self.behave.refusal
+
+    def run(self) -> Mapping[str, object]:
+        """Wait, fail or end."""
+        self.behave.tokens.append(self.context.token)
+        if self.behave.error is not None:
+            raise self.behave.error
+        while self.behave.waits:
+            self.context.stop.wait(0.001)
+            self.context.stop.check()
+            self.context.held()
+        return {"answer": 42}
+
+    def progress(self) -> Progress:
+        """Return some."""
+        return Progress(phase="reading", done_bytes=1, total_bytes=2)
+
+    def may_cancel(self) -> bool:
+        """Return what the test says."""
+        return self.behave.may_cancel
+
+
+@dataclass
+class Behaviour:
+    """What the jobs of a test do."""
+
+    refusal: PermanentError | None = None
+    error: Exception | None = None
+    waits: bool = False
+    may_cancel: bool = True
+    planned: int = 0
+    tokens: list[int] = field(default_factory=list)
+
+
+class Site:
+    """A control database and agents that may coordinate it."""
+
+    def __init__(self, *, backed_up: bool = True) -> None:
+        self.clock = VirtualClock()
+        self.control = MemoryControl(self.clock)
+        self.behave = Behaviour()
+        self.stop = Stop()
+        if backed_up:
+            self.control.backups.put(_entry())
+
+    def coordinator(self, name: str = "a:1") -> Coordinator:
+        """Return the coordinator of one agent."""
+        control = self.control
+        boards = Boards(
+            commands=control.commands,
+            tasks=control.tasks,
+            notes=control.notes,
+            status=control.status,
+            catalogue=control.backups,
+            events=control.events,
+            leases=control.leases,
+        )
+        jobs = JobPorts(boards=boards, make=self._make, clock=self.clock, agent=name, log=get())
+        return Coordinator(
+            CoordinatorPorts(
+                boards=boards,
+                jobs=jobs,
+                keeper=Keeper(self.clock, every_s=4.0, lasts_s=12.0),
+                overview=Overview("rs", control.status, control.backups),
+                clock=self.clock,
+                agent=name,
+                poll_s=1.0,
+                ttl_s=3600,
+                log=get(),
+            )
+        )
+
+    def _make(self, _request: Request, context: JobContext) -> Job:
+        return FakeJob(context, self.behave)
+
+    def insert(self, **options: object) -> object:
+        """Insert a command."""
+        return self.control.commands.insert(options)
+
+    def state(self, command_id: object) -> State | None:
+        """Return a command's state."""
+        record = self.control.commands.get(command_id)
+        assert record is not None
+        return record.state
+
+    def reach(self, coordinator: Coordinator, command_id: object, state: State) -> None:
+        """Let a coordinator look until a command has a state."""
+
+        def reached() -> bool:
+            coordinator.tick(self.stop)
+            return self.state(command_id) is state
+
+        eventually(reached, timeout_s=5, interval_s=0.002)
+
+    def error(self, command_id: object) -> str:
+        """Return the code of a command's error."""
+        found = self.control.commands.commands[key(command_id)].shown["error"]
+        assert isinstance(found, Failure)
+        return found.code
+
+
+def _entry() -> BackupEntry:
+    clock = VirtualClock()
+    return BackupEntry(
+        backup_id="20261121T201512Z",
+        storage="main",
+        consistent_at=ClusterTime(1, 1),
+        started_at=clock.now(),
+        finished_at=clock.now(),
+        docs=0,
+        bytes=0,
+        stored_bytes=0,
+        chunks=0,
+        collections=0,
+        nodes=(),
+        server_version="6.0.5",
+    )
+
+
+def test_a_command_is_run_to_done() -> None:
+    """Accepted, planned, run, done, in the one coordinator's hands."""
+    site = Site()
+    command = site.insert(command="backup")
+    site.reach(site.coordinator(), command, State.DONE)
+    assert 1 == site.behave.planned
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "code"),
+    [
+        (lambda behave: setattr(behave, "refusal", PermanentError("no", "no")), "rejected", "no"),
+        (lambda behave: setattr(behave, "error", PermanentError("bad", "b")), "failed", "bad"),
+        (lambda behave: setattr(behave, "error", KeyError("x")), "failed", "internal_error"),
+    ],
+)
+def test_what_a_job_raises_decides_the_end(
+    change: Callable[[Behaviour], None], state: str, code: str
+) -> None:
+    """A plan that refuses rejects; work that fails fails; a fault of ours is told as such."""
+    site = Site()
+    change(site.behave)
+    command = site.insert(command="backup")
+    site.reach(site.coordinator(), command, State(state))
+    assert code == site.error(command)
+
+
+def test_only_the_holder_of_the_lease_acts() -> None:
+    """A second agent looks on, and takes over when the first one's time is over."""
+    site = Site()
+    first, second = site.coordinator("a:1"), site.coordinator("b:1")
+    site.behave.waits = True
+    command = site.insert(command="backup")
+    site.reach(first, command, State.RUNNING)
+    second.tick(site.stop)
+    eventually(lambda: len(site.behave.tokens) == 1, timeout_s=5)
+    site.clock.move(LEASE_S + 1)
+    site.behave.waits = False
+    site.reach(second, command, State.DONE)
+    assert 1 == site.behave.planned
+    assert site.behave.tokens[1] > site.behave.tokens[0]
+
+
+def test_one_job_runs_at_a_time_in_order() -> None:
+    """A later command waits as accepted until the earlier one has ended."""
+    site = Site()
+    coordinator = site.coordinator()
+    site.behave.waits = True
+    first, second = site.insert(command="backup"), site.insert(command="backup")
+    site.reach(coordinator, first, State.RUNNING)
+    site.reach(coordinator, second, State.ACCEPTED)
+    site.behave.waits = False
+    site.reach(coordinator, second, State.DONE)
+    assert State.DONE is site.state(first)
+
+
+def test_a_running_command_can_be_cancelled() -> None:
+    """The cancel is done when its target is canceled."""
+    site = Site()
+    coordinator = site.coordinator()
+    site.behave.waits = True
+    target = site.insert(command="backup")
+    site.reach(coordinator, target, State.RUNNING)
+    cancel = site.insert(command="cancel", target=target)
+    site.reach(coordinator, cancel, State.DONE)
+    assert State.CANCELED is site.state(target)
+
+
+def test_a_waiting_command_can_be_cancelled() -> None:
+    """It never starts."""
+    site = Site()
+    coordinator = site.coordinator()
+    site.behave.waits = True
+    running = site.insert(command="backup")
+    site.reach(coordinator, running, State.RUNNING)
+    waiting = site.insert(command="backup")
+    cancel = site.insert(command="cancel", target=waiting)
+    site.reach(coordinator, cancel, State.DONE)
+    assert (State.CANCELED, State.RUNNING) == (site.state(waiting), site.state(running))
+    coordinator.resign("the test ends")
+
+
+def test_a_switch_that_has_begun_is_not_cancelled() -> None:
+    """The cancel is refused with a reason, and the work goes on."""
+    site = Site()
+    coordinator = site.coordinator()
+    site.behave.waits, site.behave.may_cancel = True, False
+    target = site.insert(command="restore")
+    site.reach(coordinator, target, State.RUNNING)
+    cancel = site.insert(command="cancel", target=target)
+    site.reach(coordinator, cancel, State.REJECTED)
+    assert "too_late_to_cancel" == site.error(cancel)
+    site.behave.waits = False
+    site.reach(coordinator, target, State.DONE)
+
+
+def test_a_cancel_of_nothing_is_rejected() -> None:
+    """It names nothing that waits or runs."""
+    site = Site()
+    cancel = site.insert(command="cancel", target="nothing")
+    site.reach(site.coordinator(), cancel, State.REJECTED)
+    assert "nothing_to_cancel" == site.error(cancel)
+
+
+def test_transient_faults_are_tried_again_and_then_told() -> None:
+    """Each try was minutes of retries already."""
+    site = Site()
+    site.behave.error = TransientError("storage_unreachable", "no answer")
+    command = site.insert(command="backup")
+    site.reach(site.coordinator(), command, State.FAILED)
+    assert (MOST_TRIES, 1) == (len(site.behave.tokens), site.behave.planned)
+    assert "storage_unreachable" == site.error(command)
+
+
+def test_an_old_command_expires_unexecuted() -> None:
+    """Nobody wants last week's restore now."""
+    site = Site()
+    command = site.insert(command="backup")
+    site.clock.move(3601)
+    site.reach(site.coordinator(), command, State.EXPIRED)
+    assert 0 == site.behave.planned
+
+
+def test_an_empty_catalogue_is_filled_from_the_storage_by_itself() -> None:
+    """A new replica set beside an old storage shows its backups without being asked."""
+    site = Site(backed_up=False)
+    site.coordinator().tick(site.stop)
+    assert [{"command": "resync"}] == [
+        command.options for command in site.control.commands.commands.values()
+    ]
+
+
+def test_a_new_coordinator_sweeps_what_ended_jobs_left() -> None:
+    """Notes whose command has ended, or is gone, are removed."""
+    site = Site()
+    site.control.notes.save("gone", 1, {"a": 1})
+    site.coordinator().tick(site.stop)
+    assert [] == list(site.control.notes.jobs())
+
+
+def test_a_lease_that_was_handed_back_is_taken_at_once() -> None:
+    """An agent that stops in order does not leave the others waiting."""
+    site = Site()
+    first, second = site.coordinator("a:1"), site.coordinator("b:1")
+    first.tick(site.stop)
+    first.resign("the agent stops")
+    second.tick(site.stop)
+    assert "b:1" == site.control.leases.holder("coordinator")

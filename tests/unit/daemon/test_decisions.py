@@ -1,0 +1,91 @@
+"""What the coordinator does with the commands it finds."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from agent.daemon.decisions import Accept, CancelTarget, Decision, Expire, Reject, Start, decide
+from agent.model.commands import CommandRecord
+from agent.model.states import State
+
+NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
+
+
+def _record(
+    name: object, state: State | None, options: Mapping[str, object], age_s: float = 1
+) -> CommandRecord:
+    return CommandRecord(
+        command_id=name,
+        options=options,
+        state=state,
+        created_at=NOW - timedelta(seconds=age_s),
+        token=0,
+    )
+
+
+def _decide(*records: CommandRecord, is_busy: bool = False) -> list[tuple[type[Decision], object]]:
+    decisions = decide(records, is_busy=is_busy, now=NOW, ttl_s=3600)
+    return [(type(one), one.record.command_id) for one in decisions]
+
+
+BACKUP = {"command": "backup"}
+
+
+def test_a_new_command_is_accepted_and_the_oldest_accepted_one_starts() -> None:
+    """One job runs at a time, in the order of insertion."""
+    found = _decide(
+        _record(1, State.ACCEPTED, BACKUP),
+        _record(2, State.ACCEPTED, BACKUP),
+        _record(3, None, BACKUP),
+    )
+    assert [(Accept, 3), (Start, 1)] == found
+
+
+def test_nothing_starts_while_a_job_runs() -> None:
+    """Later commands wait."""
+    assert [] == _decide(_record(1, State.RUNNING, BACKUP), is_busy=True)
+
+
+def test_a_job_that_lost_its_coordinator_goes_on_before_all_others() -> None:
+    """Half-done work is finished before anything new begins."""
+    found = _decide(_record(1, State.ACCEPTED, BACKUP), _record(2, State.RUNNING, BACKUP))
+    assert [(Start, 2)] == found
+
+
+def test_a_command_that_nobody_took_in_time_expires() -> None:
+    """A restore from last week must not start because an agent came back."""
+    assert [(Expire, 1)] == _decide(_record(1, None, BACKUP, age_s=3601))
+
+
+def test_an_accepted_command_does_not_expire() -> None:
+    """It was taken; it only waits for its turn."""
+    assert [(Start, 1)] == _decide(_record(1, State.ACCEPTED, BACKUP, age_s=9999))
+
+
+def test_nonsense_is_rejected_with_the_field_named() -> None:
+    """What the validator let through ends in the document, not in the log."""
+    [decision] = decide(
+        [_record(1, None, {"command": "backup", "namespace": "shop.*"})],
+        is_busy=False,
+        now=NOW,
+        ttl_s=3600,
+    )
+    assert isinstance(decision, Reject)
+    assert "namespace" in decision.failure.message
+
+
+def test_a_cancel_does_not_wait_for_the_job_that_runs() -> None:
+    """It is settled against its target at once."""
+    decisions = decide(
+        [
+            _record(1, State.RUNNING, BACKUP),
+            _record(2, State.ACCEPTED, {"command": "cancel", "target": "1"}),
+            _record("1", State.ACCEPTED, BACKUP),
+        ],
+        is_busy=True,
+        now=NOW,
+        ttl_s=3600,
+    )
+    [decision] = decisions
+    assert isinstance(decision, CancelTarget)
+    assert decision.target is not None
+    assert decision.target.command_id == "1"
