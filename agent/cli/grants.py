@@ -17,6 +17,11 @@ _RESTORE_ROLES: Final = (
     "readWriteAnyDatabase",
     "dbAdminAnyDatabase",
 )
+# The role `backup` may not read the definitions of views (seen on 5.0 and 6.0).
+_READ_VIEWS: Final = {
+    "resource": {"db": "", "collection": "system.views"},
+    "actions": ["find"],
+}
 # What applyOps asks for when an entry names a collection by its UUID.
 _RESTORE_ACTIONS: Final = ("applyOps", "useUUID", "forceUUID")
 _ROLE_NAMES: Final = {"backup": "backstayBackup", "restore": "backstayRestore"}
@@ -67,7 +72,7 @@ def script(purpose: Purpose, *, user: str, control: str) -> str:
     if purpose == "backup":
         # readWriteAnyDatabase and dbAdminAnyDatabase of the other role include these.
         inherited.extend({"role": name, "db": control} for name in ("readWrite", "dbAdmin"))
-    privileges: list[_Value] = []
+    privileges: list[_Value] = [_READ_VIEWS]
     if purpose == "restore":
         privileges.append({"resource": {"cluster": True}, "actions": list(_RESTORE_ACTIONS)})
     role = _ROLE_NAMES[purpose]

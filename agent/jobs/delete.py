@@ -54,8 +54,8 @@ class DeleteJob:
             return
         store, replset = self._ports.store, self._ports.source.identity().replset
         backup = self._request.backup
-        manifest = manifests.read(store, replset, backup)
-        if self._request.force:
+        manifest = self._manifest(replset)
+        if manifest is None or self._request.force:
             return
         if manifest.keep:
             raise PermanentError(
@@ -82,8 +82,7 @@ class DeleteJob:
         replset = ports.source.identity().replset
         segments = self._noted()
         if segments is None:
-            manifest = manifests.read(ports.store, replset, backup)
-            segments = self._own_segments(replset, manifest)
+            segments = self._own_segments(replset, self._manifest(replset))
         objects = self._objects(replset, segments)
         result = {
             "backup": backup,
@@ -120,12 +119,27 @@ class DeleteJob:
                 return [str(each) for each in segments]
         return None
 
-    def _own_segments(self, replset: str, manifest: Manifest) -> list[str]:
-        """Return the oplog of the backup's window that no other backup needs."""
-        if manifest.window is None:
+    def _manifest(self, replset: str) -> Manifest | None:
+        """Return the backup's manifest; None if it is damaged, which ``force`` passes over."""
+        try:
+            return manifests.read(self._ports.store, replset, self._request.backup)
+        except PermanentError as error:
+            if error.code == "unknown_backup" or not self._request.force:
+                raise
+            return None
+
+    def _own_segments(self, replset: str, manifest: Manifest | None) -> list[str]:
+        """Return the oplog of the backup's window that no other backup needs.
+
+        What a damaged manifest needs cannot be told: with one about, all oplog stays.
+        """
+        if manifest is None or manifest.window is None:
             return []
         own = {segment.key for segment in manifest.window.segments}
-        for other in manifests.read_all(self._ports.store, replset):
+        shelf = manifests.read_all(self._ports.store, replset)
+        if shelf.damaged:
+            return []
+        for other in shelf.manifests:
             if other.backup_id != manifest.backup_id and other.window is not None:
                 own -= {segment.key for segment in other.window.segments}
         return sorted(own)

@@ -1,6 +1,7 @@
 """The backups of a replica set as its storage has them: the manifests, and nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from agent.codec import manifest_json
 from agent.core.errors import PermanentError
@@ -37,10 +38,29 @@ def read(store: ObjectStore, replset: str, backup_id: str) -> Manifest:
         ) from error
 
 
-def read_all(store: ObjectStore, replset: str) -> Iterator[Manifest]:
-    """Yield all manifests, oldest first. Raises: as ``read``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """All backups of a replica set in a storage; ``damaged``: what was wrong, by backup id."""
+
+    manifests: tuple[Manifest, ...]
+    damaged: Mapping[str, PermanentError]
+
+
+def read_all(store: ObjectStore, replset: str) -> Shelf:
+    """Read all manifests, oldest first; one that is damaged does not hide the others.
+
+    Raises: TransientError; PermanentError of the storage itself.
+    """
+    found: list[Manifest] = []
+    damaged: dict[str, PermanentError] = {}
     for backup_id in backup_ids(store, replset):
-        yield read(store, replset, backup_id)
+        try:
+            found.append(read(store, replset, backup_id))
+        except PermanentError as error:
+            if "key" not in error.facts or error.code.startswith("storage_"):
+                raise
+            damaged[backup_id] = error
+    return Shelf(manifests=tuple(found), damaged=damaged)
 
 
 def _unknown(backup_id: str, store: ObjectStore) -> PermanentError:

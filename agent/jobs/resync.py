@@ -47,16 +47,18 @@ class ResyncJob:
         replset = self._ports.source.identity().replset
         self._progress.set(Progress(phase="reading"))
         found: dict[str, int] = {}
+        damaged: list[str] = []
         for label, store in self._ports.stores.items():
-            entries = []
-            for manifest in manifests.read_all(store, replset):
-                self._context.stop.check()
-                entries.append(entry_of(manifest, label))
+            self._context.stop.check()
+            shelf = manifests.read_all(store, replset)
             self._context.held()
-            self._ports.catalogue.replace(label, entries)
-            found[label] = len(entries)
-        self._ports.log.info("catalogue made anew", backups=found)
-        return {"backups": found}
+            self._ports.catalogue.replace(
+                label, [entry_of(manifest, label) for manifest in shelf.manifests]
+            )
+            found[label] = len(shelf.manifests)
+            damaged += [error.message for error in shelf.damaged.values()]
+        self._ports.log.info("catalogue made anew", backups=found, damaged=damaged)
+        return {"backups": found, "damaged": damaged}
 
 
 def _proof(context: JobContext, ports: ResyncPorts) -> Job:

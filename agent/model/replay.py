@@ -172,7 +172,8 @@ class ReplayLimits:
     Nothing after ``until`` is applied. A missing document is tolerated up to and with
     ``tolerate_missing_until``, and a failure after it. Definitions up to and with
     ``catalogue_at`` are in the manifest's options and indexes. ``selects`` says of a source
-    namespace (of time series: the bucket collection's) whether the restore wants it; it must
+    namespace (of time series: the bucket collection's) whether the restore wants it: never of
+    the control database's, as to server databases and temporaries it need not care. It must
     say so of all that the workspace holds at the start.
     """
 

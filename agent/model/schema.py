@@ -37,7 +37,8 @@ def commands_validator() -> Mapping[str, object]:
             "required": [_KIND],
             "additionalProperties": False,
             "properties": {"_id": {}, **_properties(), **_agent_properties()},
-            "allOf": list(_rules()),
+            "dependencies": _belonging(),
+            "allOf": list(_needs()),
         }
     }
 
@@ -63,27 +64,34 @@ def _agent_properties() -> Schema:
     return properties
 
 
-def _rules() -> Iterator[Schema]:
-    """Yield what no single property can say: which option goes with which command."""
-    for option, commands in sorted(_options().items()):
-        if len(commands) < len(REQUESTS):
-            yield {
-                "description": f"{option} is no option of this command; it is of: "
-                f"{', '.join(commands)}",
-                "anyOf": [_is_one_of(commands), {"not": {"required": [option]}}],
+def _belonging() -> Schema:
+    """Return, for each option that not every command takes, which commands do."""
+    return {
+        option: {
+            "properties": {
+                _KIND: {
+                    "enum": commands,
+                    "description": f"{option} is no option of this command; it is of: "
+                    f"{', '.join(commands)}",
+                }
             }
+        }
+        for option, commands in sorted(_options().items())
+        if len(commands) < len(REQUESTS)
+    }
+
+
+def _needs() -> Iterator[Schema]:
+    """Yield a rule for each option that some command cannot do without."""
+    for option, commands in sorted(_options().items()):
         needing = [name for name in commands if _info(name, option).is_required()]
         if needing:
             # A document without a command fails for that alone.
-            needed = {"required": [_KIND], **_is_one_of(needing)}
+            needed = {"required": [_KIND], "properties": {_KIND: {"enum": needing}}}
             yield {
                 "description": f"{option} is missing; needed by: {', '.join(needing)}",
                 "anyOf": [{"not": needed}, {"required": [option]}],
             }
-
-
-def _is_one_of(commands: Sequence[str]) -> Schema:
-    return {"properties": {_KIND: {"enum": list(commands)}}}
 
 
 def _options() -> dict[str, list[str]]:

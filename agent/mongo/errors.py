@@ -1,7 +1,7 @@
 """Errors of pymongo and bson in the agent's own words."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from pymongo.errors import (
 )
 
 from agent.core.errors import AgentError, ConfigError, PermanentError, TransientError
+from agent.mongo.refusals import refusals
 
 UNAUTHORIZED: Final = 13
 LOGIN_FAILED: Final = 18
@@ -86,9 +87,8 @@ def translate(error: Exception, special: Special | None = None) -> AgentError:
 
 def server_code(error: OperationFailure) -> int:
     """Return the code that says most: of the first write error, else of the command."""
-    for part in ("writeErrors", "writeConcernErrors"):
-        for each in (error.details or {}).get(part) or ():
-            return int(each.get("code") or 0)
+    for each in _parts(error):
+        return int(each.get("code") or 0)
     return error.code or 0
 
 
@@ -105,7 +105,7 @@ def _of_server(error: OperationFailure, special: Special) -> AgentError:
         return kind(name, _text(error), hint=hint, server_code=code)
     if _has_label(error) or code in _TRANSIENT or isinstance(error, WriteConcernError):
         return TransientError("mongodb_interrupted", _text(error), server_code=code)
-    if isinstance(error, BulkWriteError) and not (error.details or {}).get("writeErrors"):
+    if isinstance(error, BulkWriteError) and not error.details.get("writeErrors"):
         return TransientError("mongodb_interrupted", _text(error), server_code=code)
     return PermanentError("mongodb_refused", _text(error), server_code=code)
 
@@ -182,50 +182,6 @@ def _error_info(error: OperationFailure) -> Mapping[str, Any]:
     return {}
 
 
-def refusals(info: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the sentences in a validation error's ``errInfo``, one for each fault."""
-    rules = info.get("details", {}).get("schemaRulesNotSatisfied", ())
-    return tuple(dict.fromkeys(_sentences(rules, "", "")))
-
-
-def _sentences(rules: Sequence[Mapping[str, Any]], place: str, meaning: str) -> Iterator[str]:
-    """Walk the server's tree of broken rules; ``meaning`` describes the field at ``place``."""
-    prefix = f"{place}: " if place else ""
-    for rule in rules:
-        match rule:
-            case {"propertiesNotSatisfied": parts}:
-                for part in parts:
-                    inner = f"{place}.{part['propertyName']}".lstrip(".")
-                    yield from _sentences(part["details"], inner, part.get("description", ""))
-            case {"schemasNotSatisfied": parts}:
-                for part in parts:
-                    if "description" in part:
-                        yield f"{prefix}{part['description']}"
-                    else:
-                        yield from _sentences(part["details"], place, meaning)
-            case {"missingProperties": names}:
-                yield from (f"{prefix}{name!r} is missing" for name in names)
-            case {"operatorName": "additionalProperties", "additionalProperties": [*names]}:
-                yield from (f"{prefix}there is no field {name!r}" for name in names)
-            case {"details": [*inner_rules]}:
-                below = rule.get("itemIndex", rule.get("failingProperty", ""))
-                yield from _sentences(inner_rules, f"{place}.{below}".strip("."), "")
-            case _:
-                yield f"{prefix}{_plain(rule, meaning)}"
-
-
-def _plain(rule: Mapping[str, Any], meaning: str) -> str:
-    match rule:
-        case {"operatorName": "bsonType", "specifiedAs": {"bsonType": wanted}}:
-            types = wanted if isinstance(wanted, list) else [wanted]
-            return f"must be {' or '.join(map(str, types))}, not {rule.get('consideredType')}"
-        case {"operatorName": "enum", "specifiedAs": {"enum": [*values]}}:
-            return f"must be one of: {', '.join(map(str, values))}"
-        case {"operatorName": "minItems"}:
-            return "must not be empty"
-    return meaning or str(rule.get("reason") or rule.get("operatorName"))
-
-
 def _has_label(error: PyMongoError) -> bool:
     return any(error.has_error_label(label) for label in _TRANSIENT_LABELS)
 
@@ -233,7 +189,14 @@ def _has_label(error: PyMongoError) -> bool:
 def _text(error: Exception) -> str:
     """Return the error's own sentence, without the server's whole answer behind it."""
     if isinstance(error, OperationFailure):
-        for each in (error.details or {}).get("writeErrors") or ():
+        for each in _parts(error):
             return str(each.get("errmsg", "")) or type(error).__name__
     text = str(error).split(", full error:", maxsplit=1)[0]
     return text.split(", Topology Description:", maxsplit=1)[0] or type(error).__name__
+
+
+def _parts(error: OperationFailure) -> Iterator[Mapping[str, Any]]:
+    """Yield the errors of a bulk's single writes, then those of its write concern."""
+    details = error.details or {}
+    for name in ("writeErrors", "writeConcernErrors"):
+        yield from details.get(name) or ()

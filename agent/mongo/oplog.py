@@ -58,12 +58,12 @@ class MongoOplogReader:
 
     def _wait_for(self, cursor: RawCursor, last: ClusterTime) -> None:
         concern = {"level": "majority", "afterClusterTime": timestamp(last)}
-        cursor.find({**_ONE_ENTRY, "readConcern": concern, "maxTimeMS": self._reach_ms})
+        cursor.run({**_ONE_ENTRY, "readConcern": concern, "maxTimeMS": self._reach_ms})
 
     def _check_oldest(self, begin: ClusterTime) -> None:
         cursor = RawCursor(self._client, "local", _SPECIAL)
         try:
-            batch = cursor.find({**_ONE_ENTRY, "maxTimeMS": self._reach_ms})
+            batch = cursor.run({**_ONE_ENTRY, "maxTimeMS": self._reach_ms})
         finally:
             cursor.close()
         oldest = documents.cluster_time(batch.data, "ts") if batch.docs else None

@@ -56,26 +56,30 @@ class RawCursor:
         with translated(self._special):
             reply = self._database.command(dict(command), codec_options=RAW, session=self._session)
             cursor = reply["cursor"].raw
-        batch = self._unpack(cursor)
+        return self._unpack(cursor)
+
+    def find(self, command: Mapping[str, Any]) -> Batch:
+        """Run a find command for many whole documents, and return its first batch.
+
+        Raises: as ``run``.
+        """
+        return self._sized(self.run({**command, "batchSize": self._batch_docs}))
+
+    def more(self) -> Batch:
+        """Return the next batch, of about 1 MiB; the cursor must be open. Raises: as ``run``."""
+        command = {
+            "getMore": Int64(self._id),
+            "collection": self._collection,
+            "batchSize": self._batch_docs,
+        }
+        return self._sized(self.run(command))
+
+    def _sized(self, batch: Batch) -> Batch:
+        """Let the documents of this batch decide how many the next one has."""
         if batch.docs:
             average = max(1, len(batch.data) // batch.docs)
             self._batch_docs = min(_MOST_DOCS, max(1, _BATCH_BYTES // average))
         return batch
-
-    def find(self, command: Mapping[str, Any]) -> Batch:
-        """Run a find command, with our own batch size, and return its first batch.
-
-        Raises: as ``run``.
-        """
-        return self.run({**command, "batchSize": self._batch_docs})
-
-    def more(self) -> Batch:
-        """Return the next batch, of about 1 MiB; the cursor must be open. Raises: as ``run``."""
-        return self.run({
-            "getMore": Int64(self._id),
-            "collection": self._collection,
-            "batchSize": self._batch_docs,
-        })
 
     def close(self) -> None:
         """End the cursor on the server and give the session back. Idempotent; never raises.

@@ -97,7 +97,7 @@ class MongoNodeReader:
         if at <= self._reached.get():
             return
         command = {**_find(request), "readConcern": _snapshot(at), "projection": {"_id": 1}}
-        cursor.find({**command, "limit": 1, "singleBatch": True, "maxTimeMS": self._reach_ms})
+        cursor.run({**command, "limit": 1, "singleBatch": True, "maxTimeMS": self._reach_ms})
         self._reached.update(lambda known: max(known, at))
 
     def _in_order(self, cursor: RawCursor, request: Read, at: ClusterTime) -> Iterator[Batch]:
@@ -147,7 +147,7 @@ class MongoNodeReader:
         """
         literal = documents.renamed(after, "$literal")
         same = {"same": {"$eq": ["$_id", raw(literal)]}, "_id": 0}
-        batch = cursor.find({**ordered, "projection": same, "limit": 1, "singleBatch": True})
+        batch = cursor.run({**ordered, "projection": same, "limit": 1, "singleBatch": True})
         return batch.docs == 1 and documents.field(batch.data, "same") is True
 
     def _natural(self, request: Read) -> dict[str, Any]:

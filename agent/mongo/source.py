@@ -28,11 +28,20 @@ _MAX_KEY: Final = documents.encode({"_id": MaxKey()})
 class MongoClusterSource:
     """Asks the primary, through a client of the whole replica set; from any thread.
 
-    ``stop`` ends a listing of many collections.
+    ``stop`` ends a listing of many collections; ``note_wait_ms`` bounds the wait until a majority
+    has an oplog note.
     """
 
-    def __init__(self, client: Client, *, control_database: str, stop: Stop) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        control_database: str,
+        stop: Stop,
+        note_wait_ms: int = _NOTE_WAIT_MS,
+    ) -> None:
         self._client = client
+        self._note_wait_ms = note_wait_ms
         self._control_database = control_database
         self._stop = stop
 
@@ -53,12 +62,12 @@ class MongoClusterSource:
         The answer's ``operationTime`` is the time of the note itself. An entry gets its time
         when it is written, so whatever was acknowledged before has an earlier one.
 
-        Raises: TransientError ``note_not_committed`` if no majority had it within 10 s.
+        Raises: TransientError ``note_not_committed`` if no majority had it in time.
         """
         answer = self._admin({
             "appendOplogNote": 1,
             "data": {"backstay": reason},
-            "writeConcern": {"w": "majority", "wtimeout": _NOTE_WAIT_MS},
+            "writeConcern": {"w": "majority", "wtimeout": self._note_wait_ms},
         })
         # pymongo leaves this to us: it raises for failed writes, not for a failed wait.
         problem = answer.get("writeConcernError")
@@ -143,7 +152,8 @@ class MongoClusterSource:
         """
         with translated():
             oldest = (
-                self._client["config"]["transactions"]
+                self
+                ._client["config"]["transactions"]
                 .find({"state": "prepared"}, {"startOpTime": 1})
                 .sort("startOpTime.ts", 1)
                 .limit(1)

@@ -102,5 +102,13 @@ def entries(collection: Collection[Document], job: object, number: int) -> Itera
 
 
 def records_in(found: Sequence[Mapping[str, Any]]) -> tuple[Record, ...]:
-    """Return the records of a log's documents."""
-    return tuple(to_record(from_bson(each)) for entry in found for each in entry["records"])
+    """Return the records of a log's documents, each once.
+
+    The index that keeps a record from being written twice is gone for a while if an operator
+    drops the control database under running agents.
+    """
+    records = (to_record(from_bson(each)) for entry in found for each in entry["records"])
+    once: dict[str, Record] = {}
+    for record in records:
+        once.setdefault(key_of(record), record)
+    return tuple(once.values())

@@ -58,9 +58,10 @@ class MongoTasks:
             self._tasks.insert_many(map(_head, tasks, ids), ordered=False)
         except BulkWriteError as error:
             failed = error.details["writeErrors"]
-            if any(each["code"] != DUPLICATE_KEY for each in failed):
-                raise
             bodies.remove(self._tasks, [ids[each["index"]] for each in failed])
+            codes = {each["code"] for each in failed}
+            if error.details["writeConcernErrors"] or codes != {DUPLICATE_KEY}:
+                raise
 
     @translated()
     def claim(self, holder: str) -> Claim | None:

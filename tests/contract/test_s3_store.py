@@ -161,7 +161,7 @@ class TestRealServer:
             error = error_of(lambda: store.get("k"))
             server.resume()
         assert (type(error), error.code) == (TransientError, "storage_interrupted")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
 
 
 def test_a_server_without_checksums_or_batch_deletes_works_too() -> None:
@@ -205,13 +205,15 @@ class TestReachability:
         tries: list[int] = []
         store = RetryingStore(
             inner,
-            RetryPolicy(limit_s=1, first_wait_s=0.05, longest_wait_s=0.1),
+            RetryPolicy(limit_s=1.5, first_wait_s=0.01, longest_wait_s=0.05),
             Stop(),
             lambda _error, number: tries.append(number),
         )
+        # Making the client takes time of its own.
+        assert error_of(inner.probe).code == "storage_unreachable"
         began = time.monotonic()
         assert error_of(lambda: store.put("k", b"x")).code == "storage_unreachable"
-        assert 0.5 < time.monotonic() - began < 5
+        assert 0.5 < time.monotonic() - began < 30
         assert tries == list(range(1, len(tries) + 1))
         assert len(tries) > 1
 
@@ -233,16 +235,16 @@ class TestReachability:
         """An upload may take longer than the timeout, as long as it goes on."""
         body = bytearray(b"x" * 8_000_000)
         with socket.socket() as listener:
-            # A small window, and a reader that rests: the upload takes over a second.
+            # A small window, and a reader that rests: the upload takes two seconds.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
             listener.bind(("127.0.0.1", 0))
             listener.listen()
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            store = store_of(at(url, connect_timeout_s=0.6, read_timeout_s=5.0))
+            store = store_of(at(url, connect_timeout_s=1.5, read_timeout_s=10.0))
             took = _drain_slowly(listener)
             began = time.monotonic()
             store.put("k", body)
-            assert time.monotonic() - began > 0.9
+            assert time.monotonic() - began > 1.5
             assert took() >= len(body)
 
     def test_no_region_and_no_endpoint_is_a_mistake_in_the_settings(self) -> None:
@@ -286,7 +288,7 @@ def _drain_slowly(listener: socket.socket) -> Callable[[], int]:
             seen[0] = len(head) - at_body
             rest = threading.Event()
             while seen[0] < 8_000_000:
-                rest.wait(0.004)
+                rest.wait(0.009)
                 seen[0] += len(connection.recv(32_768))
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 

@@ -9,7 +9,7 @@ from agent.core.errors import PermanentError
 from agent.jobs.workspace import Piece, Workspace
 from agent.model.catalogue import Collection
 from agent.model.cluster_time import ClusterTime
-from agent.model.names import Namespace
+from agent.model.names import Namespace, is_backed_up
 from agent.model.replay import (
     AddIndexes,
     Create,
@@ -97,8 +97,13 @@ class Definitions:
             )
         for piece in tuple(self._workspace):
             collection = piece.collection
-            if collection.uuid in self._temporary or not self._limits.selects(collection.namespace):
+            if collection.uuid in self._temporary or not self._wants(collection.namespace):
                 self._remove(piece)
+
+    def _wants(self, namespace: Namespace) -> bool:
+        # A selection of everything still means users' data: no server's own collections, and
+        # no temporary ones of an earlier restore.
+        return is_backed_up(namespace, "") and self._limits.selects(namespace)
 
     def _concerned(self, time: ClusterTime, uuid: bytes) -> Piece | None:
         if uuid in self._born or time > self._limits.catalogue_at:
@@ -111,7 +116,7 @@ class Definitions:
         is_listed = time <= self._limits.catalogue_at and not passing
         if is_listed or self._workspace.find(create.uuid) is not None:
             return False
-        if not passing and not self._limits.selects(create.namespace):
+        if not passing and not self._wants(create.namespace):
             return False
         collection = Collection(
             namespace=create.namespace,
@@ -157,7 +162,7 @@ class Definitions:
         if piece is None:
             self._unknown.pop(rename.uuid, None)
             is_listed = time <= self._limits.catalogue_at
-            if not is_listed and self._limits.selects(rename.target):
+            if not is_listed and self._wants(rename.target):
                 self._unknown[rename.uuid] = (time, rename.target)
             return replaced
         # The place is of the same database, and so needs no rename of its own.

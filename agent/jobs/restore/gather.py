@@ -55,7 +55,7 @@ def _manifest(request: Restore, ports: RestorePorts, replset: str) -> Manifest:
         ids = manifests.backup_ids(store, replset)
         if ids:
             return manifests.read(store, replset, ids[-1])
-    found = {each.backup_id: each for each in manifests.read_all(store, replset)}
+    found = {each.backup_id: each for each in manifests.read_all(store, replset).manifests}
     points = [
         Point(backup_id=each.backup_id, consistent_at=each.consistent_at) for each in found.values()
     ]

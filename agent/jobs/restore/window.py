@@ -9,6 +9,7 @@ from agent.jobs.restore.objects import fetch
 from agent.jobs.restore.ports import PATIENCE, RestorePorts
 from agent.jobs.workspace import Workspace
 from agent.model.manifest import Window
+from agent.model.names import is_backed_up
 from agent.model.restore_plan import RestorePlan
 from agent.ports import Batch, JobContext
 
@@ -46,7 +47,9 @@ def replay_window(
         until=plan.manifest.consistent_at,
         tolerate_missing_until=plan.manifest.consistent_at,
         catalogue_at=plan.manifest.catalogue_at,
-        selects=lambda name: wish.target(name) is not None,
+        selects=lambda name: (
+            wish.target(name) is not None and is_backed_up(name, ports.control_database)
+        ),
     )
     batches = _batches(window, ports, context)
     result = replay(batches, workspace, ports.replay, limits, context.stop, policy=PATIENCE)

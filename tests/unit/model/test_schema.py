@@ -56,10 +56,17 @@ def test_the_commands_and_states_are_listed(schema: dict[str, Any]) -> None:
     assert schema["properties"]["state"]["enum"] == list(State)
 
 
-def test_every_rule_between_fields_names_its_field(schema: dict[str, Any]) -> None:
-    """The server shows a rule's description when it is broken."""
-    rules = [rule["description"] for rule in schema["allOf"]]
-    assert "keep is no option of this command; it is of: backup" in rules
+def test_options_are_tied_to_their_commands(schema: dict[str, Any]) -> None:
+    """Each rule names its field, and one that every command has needs none."""
+    ties = schema["dependencies"]
+    assert ties["keep"]["properties"]["command"]["enum"] == ["backup"]
+    assert "keep is no option" in ties["keep"]["properties"]["command"]["description"]
+    assert ties["dry_run"]["properties"]["command"]["enum"] == ["delete", "restore"]
+    assert "command" not in ties
+
+
+def test_needed_options_are_rules(schema: dict[str, Any]) -> None:
+    """For the commands that need them alone."""
+    rules = {rule["description"] for rule in schema["allOf"]}
     assert "target is missing; needed by: cancel" in rules
     assert "backup is missing; needed by: delete" in rules
-    assert len(rules) == len(set(rules))

@@ -21,7 +21,8 @@ from pymongo.errors import (
 )
 
 from agent.core.errors import AgentError, ConfigError, PermanentError, TransientError
-from agent.mongo.errors import refusals, server_code, translate, translated
+from agent.mongo.errors import server_code, translate, translated
+from agent.mongo.refusals import refusals
 
 
 def error_classes() -> Iterator[type[Exception]]:

@@ -7,7 +7,6 @@ import yaml
 
 from tests.unit.settings.files import MINIMAL, SECRET, changed, loaded, refusal
 
-
 PERCONA = """
 type: s3
 s3:

@@ -1,0 +1,249 @@
+"""Deleting a backup: the manifest first, then what only it needs, whatever interrupts."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from agent.codec import manifest_json
+from agent.core import log
+from agent.core.errors import PermanentError, TransientError
+from agent.core.flow import Stop
+from agent.jobs.delete import DeleteJob, DeletePorts
+from agent.jobs.resync import ResyncJob, ResyncPorts
+from agent.model import keys
+from agent.model.backups import entry_of
+from agent.model.cluster_time import ClusterTime
+from agent.model.commands import Delete
+from agent.model.manifest import Chunk, Copy, Manifest, Segment, Window
+from agent.ports import JobContext
+from tests.fakes.catalogue import collection
+from tests.fakes.cluster import MemoryCluster
+from tests.fakes.control import MemoryBackups, MemoryNotes
+from tests.fakes.store import MemoryStore, fail_from
+
+OLD, NEW = "20260101T000000Z", "20260102T000000Z"
+BEGIN, MIDDLE, LAST = (ClusterTime(1_767_225_600 + n, 1) for n in range(3))
+
+
+class Desk:
+    """Two backups in a storage that share one segment of oplog."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.catalogue = MemoryBackups()
+        self.notes = MemoryNotes()
+        self.cluster = MemoryCluster()
+        self.manifests = {
+            OLD: self._backup(OLD, ((BEGIN, MIDDLE), (MIDDLE, LAST))),
+            NEW: self._backup(NEW, ((MIDDLE, LAST),)),
+        }
+
+    def _backup(
+        self, backup_id: str, spans: tuple[tuple[ClusterTime, ClusterTime], ...]
+    ) -> Manifest:
+        replset = self.cluster.identity().replset
+        orders = collection("shop.orders")
+        name = keys.ChunkName(task=0, token=1, sequence=0)
+        chunk = keys.chunk(replset, backup_id, orders.namespace, name)
+        self.store.objects[chunk] = b"12345"
+        segments = []
+        for begin, last in spans:
+            key = keys.segment(replset, "x", begin, last)
+            self.store.objects[key] = b"123"
+            segments.append(
+                Segment(
+                    key=key,
+                    begin=begin,
+                    last=last,
+                    entries=1,
+                    bytes=3,
+                    stored_bytes=3,
+                    sha256="0" * 64,
+                )
+            )
+        manifest = Manifest(
+            backup_id=backup_id,
+            identity=self.cluster.identity(),
+            agent_version="0",
+            nodes=(),
+            started_at=datetime(2026, 1, 1, tzinfo=UTC),
+            finished_at=datetime(2026, 1, 1, tzinfo=UTC),
+            consistent_at=LAST,
+            catalogue_at=BEGIN,
+            copies=(
+                Copy(
+                    collection=orders,
+                    read_at=(BEGIN,),
+                    chunks=(Chunk(key=chunk, docs=1, bytes=5, stored_bytes=5, sha256="0" * 64),),
+                ),
+            ),
+            window=Window(begin=spans[0][0], last=LAST, segments=tuple(segments)),
+        )
+        self.put(manifest)
+        self.catalogue.put(entry_of(manifest, "main"))
+        return manifest
+
+    def put(self, manifest: Manifest) -> None:
+        """Store a manifest in place of an earlier one."""
+        key = keys.manifest(self.cluster.identity().replset, manifest.backup_id)
+        self.store.objects[key] = manifest_json.encode(manifest)
+
+    def job(self, backup: str, *, force: bool = False, dry_run: bool = False) -> DeleteJob:
+        """Make a job."""
+        ports = DeletePorts(
+            source=self.cluster,
+            store=self.store,
+            label="main",
+            catalogue=self.catalogue,
+            notes=self.notes,
+            log=log.get(),
+        )
+        request = Delete(backup=backup, force=force, dry_run=dry_run)
+        return DeleteJob(context(), request, ports)
+
+
+def context() -> JobContext:
+    """Return a context whose lease never ends."""
+    return JobContext(command_id="c", agent="a:1", token=1, stop=Stop(), held=lambda: None)
+
+
+def cut_manifest(desk: Desk, backup: str) -> None:
+    """Cut the end of a manifest off."""
+    key = keys.manifest("rs", backup)
+    desk.store.objects[key] = desk.store.objects[key][:-10]
+
+
+def of(backup: str, desk: Desk) -> list[str]:
+    """Return the keys that belong to a backup alone."""
+    return [key for key in desk.store.objects if f"/{backup}/" in key]
+
+
+def code_of(job: DeleteJob) -> str:
+    """Return why a plan is refused."""
+    with pytest.raises(PermanentError) as caught:
+        job.plan()
+    return caught.value.code
+
+
+def test_delete_removes_the_backup_and_what_only_it_needs() -> None:
+    """The shared segment stays, and so does the other backup; the catalogue knows."""
+    desk = Desk()
+    segments = {key for key in desk.store.objects if "/oplog/" in key}
+    job = desk.job(OLD)
+    job.plan()
+    result = job.run()
+    assert of(OLD, desk) == []
+    assert len(of(NEW, desk)) == 2
+    (left,) = (key for key in desk.store.objects if "/oplog/" in key)
+    assert left == keys.segment("rs", "x", MIDDLE, LAST)
+    assert len(segments) == 2
+    assert [each.backup_id for each in desk.catalogue.entries()] == [NEW]
+    assert result["objects"] == 3
+
+
+def test_manifest_goes_first() -> None:
+    """A backup that is half deleted must not look like one."""
+    desk = Desk()
+    job = desk.job(OLD)
+    job.plan()
+    job.run()
+    deleted = [key for method, key in desk.store.calls if method == "delete"]
+    assert deleted[0] == keys.manifest("rs", OLD)
+
+
+def test_dry_run_counts_and_removes_nothing() -> None:
+    """The numbers are those of the delete that would follow."""
+    desk = Desk()
+    before = dict(desk.store.objects)
+    job = desk.job(OLD, dry_run=True)
+    job.plan()
+    told = job.run()
+    assert before == desk.store.objects
+    really = desk.job(OLD)
+    really.plan()
+    assert {**told, "dry_run": False} == really.run()
+
+
+def test_unknown_backup_is_refused() -> None:
+    """Neither a wrong id nor a wrong form of one."""
+    assert code_of(Desk().job("20250101T000000Z")) == "unknown_backup"
+    assert code_of(Desk().job("../x")) == "unknown_backup"
+
+
+def test_kept_backup_needs_force() -> None:
+    """``keep`` is a promise to whoever gave it."""
+    desk = Desk()
+    desk.put(replace(desk.manifests[OLD], keep=True))
+    assert code_of(desk.job(OLD)) == "backup_kept"
+    desk.job(OLD, force=True).plan()
+
+
+def test_only_backup_needs_force() -> None:
+    """Without it nothing could be restored any more."""
+    desk = Desk()
+    desk.job(OLD).run()
+    desk.notes.forget("c")
+    assert code_of(desk.job(NEW)) == "only_backup"
+    job = desk.job(NEW, force=True)
+    job.plan()
+    job.run()
+    assert desk.store.objects == {}
+
+
+def test_damaged_backup_can_be_deleted_with_force() -> None:
+    """Its oplog stays, since nobody can tell whose it is."""
+    desk = Desk()
+    cut_manifest(desk, OLD)
+    with pytest.raises(PermanentError):
+        desk.job(OLD).plan()
+    job = desk.job(OLD, force=True)
+    job.plan()
+    job.run()
+    assert of(OLD, desk) == []
+    assert len([key for key in desk.store.objects if "/oplog/" in key]) == 2
+
+
+def test_oplog_stays_while_another_manifest_is_damaged() -> None:
+    """It may be needed by the backup that cannot be read now."""
+    desk = Desk()
+    cut_manifest(desk, NEW)
+    desk.job(OLD).run()
+    assert len([key for key in desk.store.objects if "/oplog/" in key]) == 2
+
+
+def test_delete_can_be_run_again_after_any_call_failed() -> None:
+    """Interrupted at every call in turn, the next run ends the same."""
+    finished = Desk()
+    finished.job(OLD).run()
+    for number in range(1, len(finished.store.calls) + 1):
+        desk = Desk()
+        desk.store.fault = fail_from(number)
+        with pytest.raises(TransientError):
+            desk.job(OLD).run()
+        desk.store.fault = None
+        again = desk.job(OLD)
+        again.plan()
+        again.run()
+        assert desk.store.objects == finished.store.objects
+        assert desk.catalogue.by_key == finished.catalogue.by_key
+
+
+def test_resync_makes_the_catalogue_what_the_storage_holds() -> None:
+    """Entries without a manifest go, manifests without an entry come."""
+    desk = Desk()
+    expected = desk.catalogue.entries()
+    gone = replace(desk.manifests[OLD], backup_id="20250101T000000Z")
+    desk.catalogue.put(entry_of(gone, "main"))
+    desk.catalogue.remove(NEW, "main")
+    ports = ResyncPorts(
+        source=desk.cluster, stores={"main": desk.store}, catalogue=desk.catalogue, log=log.get()
+    )
+    job = ResyncJob(context(), ports)
+    job.plan()
+    assert job.run() == {"backups": {"main": 2}, "damaged": []}
+    assert expected == desk.catalogue.entries()
+    cut_manifest(desk, OLD)
+    result = job.run()
+    assert [each.backup_id for each in desk.catalogue.entries()] == [NEW]
+    assert OLD in str(result["damaged"])
