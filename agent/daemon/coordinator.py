@@ -1,5 +1,6 @@
 """The agent that holds the coordinator's lease decides about commands and runs their jobs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,9 +34,10 @@ BUSY_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinatorPorts:
-    """What coordinating needs."""
+    """What coordinating needs; ``prepare`` makes what is missing of the control database."""
 
     boards: Boards
+    prepare: Callable[[], None]
     jobs: JobPorts
     keeper: Keeper
     overview: Overview
@@ -120,6 +122,8 @@ class Coordinator:
 
     def _begin_to_lead(self) -> None:
         """Sweep what an earlier coordinator left of ended jobs; fill an empty catalogue."""
+        # Somebody may have dropped the control database, and with it validators and indexes.
+        self._ports.prepare()
         boards = self._ports.boards
         for job in boards.notes.jobs():
             record = boards.commands.get(job)

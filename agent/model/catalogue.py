@@ -48,6 +48,11 @@ class Size:
     docs: int
     bytes: int
 
+    @property
+    def doc_bytes(self) -> int:
+        """Average size of a document; 0 if there is none."""
+        return self.bytes // self.docs if self.docs else 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:

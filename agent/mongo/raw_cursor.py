@@ -21,8 +21,8 @@ _INT64: Final = Struct("<q")
 _STRING_HEAD_BYTES: Final = 4
 # Batches: large enough that round trips cost nothing, small enough for a few at a time in memory.
 _BATCH_BYTES: Final = 1024 * 1024
-# Most small collections come whole with this; documents of over 1 KiB make a larger first batch.
-_FIRST_DOCS: Final = 1000
+# The first batch, where the size of documents is not known: large ones must not make it 16 MiB.
+_FIRST_DOCS: Final = 100
 _MOST_DOCS: Final = 100_000
 
 CAPPED_POSITION_LOST: Final = 136
@@ -32,16 +32,19 @@ class RawCursor:
     """One cursor at a time, in one explicit session.
 
     A ``getMore`` from another session than that of the ``find`` fails (50738), and pymongo's
-    pool mixes implicit sessions among threads. Used by one thread.
+    pool mixes implicit sessions among threads. ``doc_bytes``, where it is not 0, is the average
+    size of a document, for the first batch. Used by one thread.
     """
 
-    def __init__(self, client: Client, database: str, special: Special) -> None:
+    def __init__(
+        self, client: Client, database: str, special: Special, *, doc_bytes: int = 0
+    ) -> None:
         self._database = client.get_database(database)
         self._session: ClientSession = client.start_session(causal_consistency=False)
         self._special = special
         self._id = 0
         self._collection = ""
-        self._batch_docs = _FIRST_DOCS
+        self._batch_docs = _docs_of(doc_bytes) if doc_bytes else _FIRST_DOCS
 
     @property
     def is_open(self) -> bool:
@@ -77,8 +80,7 @@ class RawCursor:
     def _sized(self, batch: Batch) -> Batch:
         """Let the documents of this batch decide how many the next one has."""
         if batch.docs:
-            average = max(1, len(batch.data) // batch.docs)
-            self._batch_docs = min(_MOST_DOCS, max(1, _BATCH_BYTES // average))
+            self._batch_docs = _docs_of(len(batch.data) // batch.docs)
         return batch
 
     def close(self) -> None:
@@ -107,6 +109,11 @@ class RawCursor:
         if self._id and not self._collection:
             raise damaged("a cursor without a namespace", 0)
         return Batch(data=data, docs=docs)
+
+
+def _docs_of(doc_bytes: int) -> int:
+    """Return how many documents of this size make a batch."""
+    return min(_MOST_DOCS, max(1, _BATCH_BYTES // max(1, doc_bytes)))
 
 
 def node_behind(error: OperationFailure) -> TransientError:

@@ -78,7 +78,12 @@ class MongoNodeReader:
         Raises: as the port says; PermanentError ``capped_position_lost`` if a capped collection
         overtook a read in natural order: begin again.
         """
-        cursor = RawCursor(self._client, request.collection.namespace.database, _SPECIAL)
+        cursor = RawCursor(
+            self._client,
+            request.collection.namespace.database,
+            _SPECIAL,
+            doc_bytes=request.doc_bytes,
+        )
         try:
             if request.at is None:
                 yield from _drain(cursor, self._natural(request))

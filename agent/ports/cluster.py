@@ -58,13 +58,15 @@ class Read:
     """What a reader should read: ``at`` is a snapshot time; None reads natural order, majority.
 
     ``after`` is the BSON document ``{_id: value}`` of the last document that is not wanted
-    any more, on a resume; it must lie within the range.
+    any more, on a resume; it must lie within the range. ``doc_bytes`` is the average size of
+    a document, as far as it is known; it sizes the first batch.
     """
 
     collection: Collection
     at: ClusterTime | None
     range: Range | None = None
     after: bytes | None = None
+    doc_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

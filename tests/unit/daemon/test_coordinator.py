@@ -98,6 +98,7 @@ class Site:
         return Coordinator(
             CoordinatorPorts(
                 boards=boards,
+                prepare=lambda: None,
                 jobs=jobs,
                 keeper=Keeper(self.clock, every_s=4.0, lasts_s=12.0),
                 overview=Overview("rs", control.status, control.backups),

@@ -1,0 +1,147 @@
+"""An agent, put together."""
+
+import os
+from collections.abc import Callable
+
+import agent
+from agent.aws.session import credential_source
+from agent.core import log as logs
+from agent.core.clock import Clock, SystemClock
+from agent.core.flow import Stop
+from agent.core.keeper import Keeper
+from agent.core.log import Log
+from agent.core.retry import persistent
+from agent.daemon.active import JobPorts
+from agent.daemon.coordinator import Coordinator, CoordinatorPorts
+from agent.daemon.dispatcher import Dispatcher, DispatcherPorts
+from agent.daemon.overview import Overview
+from agent.daemon.watch import Itself, NodeWatch, StorageWatch
+from agent.jobs.backup.reading import ReadingPorts
+from agent.jobs.backup.worker import TaskRunner
+from agent.model.leases import LEASE_S, MARGIN_S, RENEW_S
+from agent.model.status import StorageStatus
+from agent.mongo.control import prepare
+from agent.mongo.oplog import MongoOplogReader
+from agent.mongo.reader import MongoNodeReader
+from agent.mongo.source import MongoClusterSource
+from agent.ports import (
+    ClusterSource,
+    NodeReader,
+    OplogReader,
+)
+from agent.settings import Settings
+from agent.storage.open import open_store
+from agent.wiring.links import CONTROL_POLICY, Links, boards, patient
+from agent.wiring.stores import Stores
+from agent.wiring.workshop import Parts, Workshop
+
+
+class Assembly:
+    """One agent's parts, put together."""
+
+    def __init__(self, settings: Settings, links: Links, stores: Stores, stop: Stop) -> None:
+        self.settings = settings
+        self.links = links
+        self.stores = stores
+        self.clock: Clock = SystemClock()
+        self.log: Log = logs.get(agent=links.own.name)
+        self.once = boards(links, settings)
+        self.patient = patient(self.once, stop)
+        self.keeper = Keeper(self.clock, every_s=RENEW_S, lasts_s=LEASE_S - MARGIN_S)
+        control = settings.control.database
+        self.reader: NodeReader = MongoNodeReader(
+            links.node, links.own.name, priority=settings.backup.priority, clock=self.clock
+        )
+        self.oplog: OplogReader = MongoOplogReader(links.node)
+        self.source: ClusterSource = persistent(
+            MongoClusterSource(links.cluster, control_database=control, stop=stop),
+            policy=CONTROL_POLICY,
+            stop=stop,
+        )
+
+    def storage_watch(self) -> StorageWatch:
+        """Return the watch over the main storage, which asks it without patience."""
+        main = self.settings.storage
+        store = open_store(main, connect=self.stores.connect, stop=Stop(), is_patient=False)
+        first = StorageStatus(
+            label=main.label,
+            ok=True,
+            bucket=store.describe(),
+            credential_source=credential_source(main.s3) if main.s3 else "none",
+        )
+        return StorageWatch(store, first, self.log)
+
+    def node_watch(self, storage: StorageWatch) -> NodeWatch:
+        """Return what writes this agent's heartbeats."""
+        itself = Itself(
+            name=self.links.own.name,
+            priority=self.settings.backup.priority,
+            use_primary=self.settings.backup.use_primary,
+            server_version=self.links.own.server_version,
+            agent_version=agent.__version__,
+            pid=os.getpid(),
+            started_at=self.clock.now(),
+        )
+        return NodeWatch(itself, self.reader, self.once.status, storage.status, self.log)
+
+    def dispatcher(self, may_read: Callable[[], bool]) -> Dispatcher:
+        """Return what gives tasks to the workers."""
+        runner = TaskRunner(board=self.patient.tasks, reading=self._reading, log=self.log)
+        ports = DispatcherPorts(
+            board=self.once.tasks,
+            keeper=self.keeper,
+            clock=self.clock,
+            agent=self.links.own.name,
+            may_read=may_read,
+            run_task=runner.run,
+        )
+        return Dispatcher(ports, self.settings.backup.workers)
+
+    def _reading(self, label: str) -> ReadingPorts:
+        _, store = self.stores.open(label)
+        return ReadingPorts(
+            source=self.source,
+            reader=self.reader,
+            store=store,
+            clock=self.clock,
+            replset=self.links.own.replset,
+            level=self.settings.backup.compression.level,
+        )
+
+    def coordinator(self) -> Coordinator:
+        """Return what leads when this agent has the lease."""
+        control = self.settings.control
+        jobs = JobPorts(
+            boards=self.patient,
+            make=self._workshop().job,
+            clock=self.clock,
+            agent=self.links.own.name,
+            log=self.log,
+        )
+        database = self.links.cluster[control.database]
+        overview = Overview(self.links.own.replset, self.once.status, self.once.catalogue)
+        return Coordinator(
+            CoordinatorPorts(
+                boards=self.once,
+                prepare=lambda: prepare(database),
+                jobs=jobs,
+                keeper=self.keeper,
+                overview=overview,
+                clock=self.clock,
+                agent=self.links.own.name,
+                poll_s=control.poll_interval_s,
+                ttl_s=control.command_ttl_s,
+                log=self.log,
+            )
+        )
+
+    def _workshop(self) -> Workshop:
+        parts = Parts(
+            settings=self.settings,
+            links=self.links,
+            source=self.source,
+            oplog=self.oplog,
+            clock=self.clock,
+            log=self.log,
+        )
+        return Workshop(parts, self.stores, self.patient)

@@ -1,0 +1,122 @@
+"""Jobs with the ports that they need."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+import agent
+from agent.core.clock import Clock
+from agent.core.errors import PermanentError
+from agent.core.log import Log
+from agent.jobs.backup.job import BackupJob, BackupPorts
+from agent.jobs.delete import DeleteJob, DeletePorts
+from agent.jobs.restore.job import RestoreJob
+from agent.jobs.restore.ports import RestorePorts
+from agent.jobs.resync import ResyncJob, ResyncPorts
+from agent.model.commands import Backup, Cancel, Delete, Request, Restore, Resync
+from agent.mongo.apply import MongoReplayTarget
+from agent.mongo.switch import MongoSwitch
+from agent.mongo.target import MongoTarget
+from agent.ports import (
+    Boards,
+    ClusterSource,
+    OplogReader,
+)
+from agent.ports.work import Job, JobContext
+from agent.settings import Settings
+from agent.wiring.links import Links
+from agent.wiring.stores import Stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What most of an agent needs."""
+
+    settings: Settings
+    links: Links
+    source: ClusterSource
+    oplog: OplogReader
+    clock: Clock
+    log: Log
+
+
+class Workshop:
+    """Makes the job of each command."""
+
+    def __init__(self, parts: Parts, stores: Stores, patient: Boards) -> None:
+        self._parts = parts
+        self._stores = stores
+        self._boards = patient
+
+    def job(self, request: Request, context: JobContext) -> Job:
+        """Return the job of a request. Raises: PermanentError ``unknown_storage``."""
+        match request:
+            case Backup():
+                return self._backup(request, context)
+            case Restore():
+                return self._restore(request, context)
+            case Delete():
+                return self._delete(request, context)
+            case Resync():
+                return self._resync(request, context)
+            case Cancel():
+                raise PermanentError("not_a_job", "a cancel is settled by the coordinator itself")
+            case _:
+                assert_never(request)
+
+    def _backup(self, request: Backup, context: JobContext) -> Job:
+        label, store = self._stores.open(request.storage)
+        ports = BackupPorts(
+            source=self._parts.source,
+            oplog=self._parts.oplog,
+            store=store,
+            label=label,
+            board=self._boards.tasks,
+            notes=self._boards.notes,
+            catalogue=self._boards.catalogue,
+            clock=self._parts.clock,
+            agent_version=agent.__version__,
+            level=self._parts.settings.backup.compression.level,
+            log=self._parts.log,
+        )
+        return BackupJob(context, request, ports)
+
+    def _restore(self, request: Restore, context: JobContext) -> Job:
+        _, store = self._stores.open(request.storage)
+        loading = self._parts.links.loading
+        ports = RestorePorts(
+            source=self._parts.source,
+            target=MongoTarget(loading),
+            switch=MongoSwitch(loading),
+            replay=MongoReplayTarget(
+                self._parts.links.loading, self._parts.links.own.server_version
+            ),
+            store=store,
+            notes=self._boards.notes,
+            events=self._boards.events,
+            control_database=self._parts.settings.control.database,
+            workers=self._parts.settings.backup.workers,
+            log=self._parts.log,
+        )
+        return RestoreJob(context, request, ports)
+
+    def _delete(self, request: Delete, context: JobContext) -> Job:
+        label, store = self._stores.open(request.storage)
+        ports = DeletePorts(
+            source=self._parts.source,
+            store=store,
+            label=label,
+            catalogue=self._boards.catalogue,
+            notes=self._boards.notes,
+            log=self._parts.log,
+        )
+        return DeleteJob(context, request, ports)
+
+    def _resync(self, request: Resync, context: JobContext) -> Job:
+        labels = (request.storage,) if request.storage else self._stores.labels()
+        ports = ResyncPorts(
+            source=self._parts.source,
+            stores=dict(self._stores.open(label) for label in labels),
+            catalogue=self._boards.catalogue,
+            log=self._parts.log,
+        )
+        return ResyncJob(context, ports)
