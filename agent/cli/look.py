@@ -33,7 +33,7 @@ def list_(at: Session) -> int:
     if at.screen.is_json:
         at.screen.document([entry_document(entry) for entry in entries])
     elif entries:
-        at.screen.table(backup_table(entries, at.console.status.server_now()))
+        at.screen.table(backup_table(entries))
     else:
         at.screen.say("There is no backup.")
     return Exit.DONE

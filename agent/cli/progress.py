@@ -62,8 +62,9 @@ def phase_words(sight: Sight) -> str:
         return "waiting"
     if sight.state is State.ACCEPTED:
         return "accepted"
-    if sight.state is State.RUNNING and sight.advance is not None:
-        return _PHASES.get(sight.advance.phase, sight.advance.phase)
+    if sight.state is State.RUNNING:
+        phase = sight.advance.phase if sight.advance else "planning"
+        return _PHASES.get(phase, phase)
     return str(sight.state)
 
 

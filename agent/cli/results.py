@@ -29,6 +29,7 @@ _NAMES: Final = {
 # The plan has a table of its own.
 _NOT_A_FACT: Final = frozenset({"plan"})
 _MOST_LINES: Final = 40
+_PLAN_NAMES: Final = {"docs": "documents", "bytes": "data", "stored_bytes": "to fetch"}
 
 
 def show_end(screen: Screen, sight: Sight) -> None:
@@ -46,9 +47,12 @@ def show_end(screen: Screen, sight: Sight) -> None:
 
 
 def _headline(sight: Sight) -> Text:
-    ended = str(sight.state)
-    line = Text.assemble((f"{sight.command} {ended}", _STYLES.get(sight.state, "")))  # type: ignore[arg-type]
-    if sight.took_s is not None:
+    line = Text(f"{sight.command} {sight.state}")
+    if sight.state is not None:
+        line.stylize(_STYLES.get(sight.state, ""))
+    if sight.document.get("dry_run") and sight.state is State.DONE:
+        line.append(" (dry run: nothing was changed)")
+    elif sight.took_s is not None:
         line.append(f" in {words.duration(sight.took_s)}" if sight.took_s >= 1 else " at once")
     return line
 
@@ -81,7 +85,7 @@ def _outline(value: object, depth: int) -> list[str]:
     if isinstance(value, dict):
         lines = []
         for name, each in value.items():
-            title = str(name).replace("_", " ")
+            title = _PLAN_NAMES.get(name, str(name).replace("_", " "))
             if isinstance(each, dict | list | tuple) and each:
                 lines += [f"{margin}{title}", *_outline(each, depth + 1)]
             elif each not in ({}, [], (), None, ""):
@@ -89,8 +93,11 @@ def _outline(value: object, depth: int) -> list[str]:
                 lines.append(f"{margin}{title}: {shown}")
         return lines
     if isinstance(value, list | tuple):
-        return [
-            f"{margin}{words.text(each)}" if isinstance(each, dict) else f"{margin}{each}"
-            for each in value
-        ]
+        return [margin + _item(each) for each in value]
     return [f"{margin}{words.text(value)}"]
+
+
+def _item(value: object) -> str:
+    if isinstance(value, dict) and set(value) == {"from", "to"}:
+        return f"{value['from']} -> {value['to']}"
+    return words.text(value)

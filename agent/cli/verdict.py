@@ -103,8 +103,7 @@ def sentence(picture: Picture) -> str:
     last = picture.last
     if last is None:
         return "Not safe: there is no backup."
-    age = words.ago(last.consistent_at.wall, picture.now)
-    newest_is = f"the newest backup is of {age}"
+    newest_is = f"the newest backup is {words.age(last.consistent_at.wall, picture.now)} old"
     found = troubles(picture)
     errors = [trouble for trouble in found if trouble.level == "error"]
     if errors:

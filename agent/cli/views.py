@@ -16,17 +16,18 @@ from agent.model.backups import BackupEntry
 from agent.model.commands import AGENT_FIELDS
 
 
-def backup_table(entries: Sequence[BackupEntry], now: datetime) -> Table:
+def backup_table(entries: Sequence[BackupEntry]) -> Table:
     """Return a line for each backup."""
     table = columns(
-        "backup", "consistent at", "age", "documents", "data", "stored", "storage", "",
+        "backup", "consistent at (UTC)", "documents", "data", "stored", "storage", "",
         right=("documents", "data", "stored"),
     )  # fmt: skip
+    for column in table.columns[:-1]:
+        column.no_wrap = True
     for entry in entries:
         table.add_row(
             entry.backup_id,
-            words.moment(entry.consistent_at.wall),
-            Text(words.ago(entry.consistent_at.wall, now), style="dim"),
+            words.moment(entry.consistent_at.wall).removesuffix(" UTC"),
             words.count(entry.docs),
             words.size(entry.bytes),
             words.size(entry.stored_bytes),

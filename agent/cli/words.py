@@ -40,10 +40,12 @@ def duration(seconds: float) -> str:
 
 def ago(then: datetime, now: datetime) -> str:
     """Write how long ago a moment was, in its largest unit: ``3 hours ago``."""
+    return f"{age(then, now)} ago"
+
+
+def age(then: datetime, now: datetime) -> str:
+    """Write how old something is, in its largest unit: ``3 hours``."""
     past = now - then
-    if past < timedelta(minutes=1):
-        seconds = max(0, round(past.total_seconds()))
-        return f"{seconds} s ago"
     for name, unit in (
         ("day", timedelta(days=1)),
         ("hour", timedelta(hours=1)),
@@ -51,8 +53,8 @@ def ago(then: datetime, now: datetime) -> str:
     ):
         if past >= unit:
             many = past // unit
-            return f"{many} {name}{'s' if many > 1 else ''} ago"
-    return ""
+            return f"{many} {name}{'s' if many > 1 else ''}"
+    return f"{max(0, round(past.total_seconds()))} s"
 
 
 def moment(when: datetime) -> str:

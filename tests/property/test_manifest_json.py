@@ -28,13 +28,32 @@ _dates = st.integers(0, 2**42).map(
 _digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 # Names that Extended JSON gives a meaning, and those of a query or an index.
-_field_names = _texts | st.sampled_from(
-    (
-        "$oid $date $numberInt $numberLong $numberDouble $numberDecimal $binary $uuid $regex "
-        "$options $code $scope $timestamp $undefined $minKey $dbPointer $symbol $ref $id $type "
-        "$gt $jsonSchema key _id"
-    ).split()
-)
+_field_names = _texts | st.sampled_from([
+    "$oid",
+    "$date",
+    "$numberInt",
+    "$numberLong",
+    "$numberDouble",
+    "$numberDecimal",
+    "$binary",
+    "$uuid",
+    "$regex",
+    "$options",
+    "$code",
+    "$scope",
+    "$timestamp",
+    "$undefined",
+    "$minKey",
+    "$dbPointer",
+    "$symbol",
+    "$ref",
+    "$id",
+    "$type",
+    "$gt",
+    "$jsonSchema",
+    "key",
+    "_id",
+])
 _values = st.recursive(
     st.one_of(
         st.none(),

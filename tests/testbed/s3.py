@@ -87,6 +87,12 @@ class _Server(ABC):
         """Whether the server's process is there."""
         return self._process is not None and self._process.is_running
 
+    @property
+    def pid(self) -> int:
+        """The process id of the last run."""
+        assert self._process is not None
+        return self._process.pid
+
     def client(self) -> "S3Client":
         """Open a client with the server's identity."""
         return boto3.client(

@@ -288,10 +288,10 @@ def test_dry_run_shows_the_plan(terminal: Terminal) -> None:
     assert [
         "plan",
         "  backup: b",
-        "  bytes: 80.0 MB",
+        "  data: 80.0 MB",
         "  replace",
         "    shop.orders",
-        "  docs: 3",
+        "  documents: 3",
     ] == (shown[1:])
 
 
