@@ -18,7 +18,7 @@ _RESTORE_ROLES: Final = (
     "dbAdminAnyDatabase",
 )
 # The role `backup` may not read the definitions of views (seen on 5.0 and 6.0).
-_READ_VIEWS: Final = {
+_READ_VIEWS: Final[_Value] = {
     "resource": {"db": "", "collection": "system.views"},
     "actions": ["find"],
 }

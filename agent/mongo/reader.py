@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.max_key import MaxKey
+from bson.min_key import MinKey
 from pymongo.errors import OperationFailure
 
 from agent.codec import documents, framing
@@ -22,6 +23,7 @@ from agent.ports import Batch, NodeReader, Read
 # A node this far behind should let another one read.
 _REACH_MS: Final = 10_000
 _BY_ID: Final = {"_id": 1}
+_MIN_KEY: Final = documents.encode({"_id": MinKey()})
 _MAX_KEY: Final = documents.encode({"_id": MaxKey()})
 # Since 5.3 clustered collections know hint, min and max; before, buckets were the only ones.
 _FIRST_WITH_CLUSTERED_HINT: Final = (5, 3)
@@ -108,11 +110,13 @@ class MongoNodeReader:
     def _in_order(self, cursor: RawCursor, request: Read, at: ClusterTime) -> Iterator[Batch]:
         lower, upper = _bounds(request)
         command = {**_find(request), "readConcern": _snapshot(at)}
-        if lower is not None and _is_max_key(lower):
+        if lower == _MAX_KEY:
             # ``min: MaxKey`` is refused (51175), and nothing but it can follow.
             if request.after is None:
                 yield from _drain(cursor, {**command, "filter": {"_id": MaxKey()}})
             return
+        if upper is not None and upper in {lower, _MIN_KEY}:
+            return  # nothing lies there, and the server refuses such a range
         ordered = command | self._ordered(request, lower, upper)
         skip = request.after is not None and self._begins_with(cursor, ordered, request.after)
         yield from _drain(cursor, ordered, skip=skip)
@@ -197,10 +201,6 @@ def _bounds(request: Read) -> tuple[bytes | None, bytes | None]:
     lower = request.range.lower if request.range else None
     upper = request.range.upper if request.range else None
     return (lower if request.after is None else request.after), upper
-
-
-def _is_max_key(bound: bytes) -> bool:
-    return bound == _MAX_KEY
 
 
 def _position_lost(error: OperationFailure) -> PermanentError:

@@ -11,10 +11,10 @@ from agent.core.errors import PermanentError, Stopped
 from agent.core.flow import Shared, Stop
 from agent.core.log import Log
 from agent.jobs.backup import planning
-from agent.jobs.backup.assembly import Assembled, assemble, needs_window
+from agent.jobs.backup.assembly import assemble, needs_window
 from agent.jobs.backup.notes import BackupNotes, Outset
+from agent.jobs.backup.statement import Stamp, build_manifest
 from agent.jobs.backup.window import WindowPlace, WindowRecorder
-from agent.ports.work import CANCELED, JobContext
 from agent.model import keys
 from agent.model.backup_plan import TaskOrigin, plan_tasks
 from agent.model.backups import entry_of
@@ -32,6 +32,7 @@ from agent.ports import (
     OplogReader,
     TaskBoard,
 )
+from agent.ports.work import CANCELED, JobContext
 
 # How often the coordinator looks at the tasks.
 GLANCE_S: Final = 0.2
@@ -232,7 +233,13 @@ class BackupJob:
             recorder = self._window(outset)
             recorder.advance(assembled.consistent_at)
             window = recorder.window()
-        manifest = self._manifest(outset, assembled, window)
+        manifest = build_manifest(
+            outset,
+            self._request,
+            assembled,
+            window,
+            Stamp(agent_version=self._ports.agent_version, finished_at=self._ports.clock.now()),
+        )
         # The sizes were estimates until now.
         self._progress.set(
             Progress(
@@ -255,25 +262,6 @@ class BackupJob:
             return manifest_json.decode(self._ports.store.get(key))
         self._ports.log.info("backup committed", backup=outset.backup_id, docs=manifest.docs)
         return manifest
-
-    def _manifest(self, outset: Outset, assembled: Assembled, window: Window | None) -> Manifest:
-        consistent_at = max(assembled.consistent_at, window.last) if window else outset.read_at
-        return Manifest(
-            backup_id=outset.backup_id,
-            identity=outset.identity,
-            agent_version=self._ports.agent_version,
-            nodes=assembled.nodes,
-            started_at=outset.started_at,
-            finished_at=self._ports.clock.now(),
-            consistent_at=consistent_at,
-            catalogue_at=outset.catalogue_at,
-            copies=assembled.copies,
-            window=window,
-            namespaces=self._request.namespaces or (),
-            tags=self._request.tags or {},
-            note=self._request.note or "",
-            keep=self._request.keep,
-        )
 
     def _committed(self, outset: Outset) -> Manifest | None:
         """Return the manifest if an earlier coordinator had written it before it died."""

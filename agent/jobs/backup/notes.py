@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agent.core.errors import PermanentError
-from agent.ports.work import JobContext
 from agent.model.catalogue import Identity
 from agent.model.cluster_time import ClusterTime
 from agent.ports import JobNotes
+from agent.ports.work import JobContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

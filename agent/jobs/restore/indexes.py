@@ -41,6 +41,8 @@ class Indexing:
     def _build(self, wanted: dict[Piece, tuple[bytes, ...]]) -> None:
         jobs = [(piece, indexes) for piece, indexes in wanted.items() if indexes]
         self._crew.each("index", jobs, self._build_one, on_end=self._abandon)
+        # Asked to end at the last build, the crew has dropped what was built, without an error.
+        self._stop.check()
 
     def _build_one(self, job: tuple[Piece, tuple[bytes, ...]]) -> None:
         piece, indexes = job
