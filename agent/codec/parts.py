@@ -30,11 +30,13 @@ def document_parts(body: Bytes, expected_bytes: int, part_bytes: int) -> Iterato
                 total_bytes += len(piece)
                 if total_bytes > expected_bytes:
                     break
-                joined = rest + piece if rest else piece
-                end = _whole(joined)
-                rest = joined[end:]
-                if end:
-                    yield joined[:end]
+                if rest:
+                    piece = rest + piece  # noqa: PLW2901 - so that one of them is freed
+                end = _whole(piece)
+                whole, rest = piece[:end], piece[end:]
+                del piece
+                if whole:
+                    yield whole
     except zstandard.ZstdError as error:
         raise _damaged(str(error)) from error
     if rest or total_bytes != expected_bytes:

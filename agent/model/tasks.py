@@ -117,7 +117,7 @@ class TaskReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobTasks:
-    """All tasks of a job at a glance."""
+    """All tasks of a job at a glance; ``latest_read_at`` is the latest time in any record."""
 
     total_count: int
     done_count: int
@@ -127,3 +127,4 @@ class JobTasks:
     total_bytes: int
     total_docs: int
     failures: tuple[TaskFailure, ...]
+    latest_read_at: ClusterTime | None

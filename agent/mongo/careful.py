@@ -17,7 +17,7 @@ from agent.codec import documents, framing
 from agent.core.errors import PermanentError
 
 # One command's worth: few round trips, and little memory with several threads.
-RUN_BYTES: Final = 4 * 1024 * 1024
+RUN_BYTES: Final = 2 * 1024 * 1024
 RUN_DOCS: Final = 10_000
 _CAREFUL_DOCS: Final = 1_000
 # With more than one in so many, careful documents are no exception.

@@ -19,7 +19,7 @@ from pymongo.synchronous.collection import Collection
 from agent.core.errors import LeaseLost
 from agent.model.tasks import Record, Stored
 from agent.mongo.connect import Document
-from agent.mongo.documents import from_bson, to_bson
+from agent.mongo.documents import from_bson, timestamp, to_bson
 from agent.mongo.task_documents import from_record, key_of, to_record
 
 LOG: Final = "log"
@@ -78,6 +78,7 @@ class TaskLog:
         }
         if records:
             entry["keys"] = list(records)
+            entry["read_at"] = timestamp(max(record.read_at for record in records.values()))
         try:
             self._collection.insert_one(entry)
         except DuplicateKeyError:

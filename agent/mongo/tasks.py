@@ -161,6 +161,7 @@ class MongoTasks:
                         "bytes": {"$sum": "$bytes"},
                         "total_docs": {"$sum": "$total_docs"},
                         "size_bytes": {"$sum": "$size_bytes"},
+                        "read_at": {"$max": "$read_at"},
                     }
                 },
             ])
@@ -174,6 +175,14 @@ class MongoTasks:
             total_bytes=_sum(groups, "size_bytes", kind=_HEAD),
             total_docs=_sum(groups, "total_docs", kind=_HEAD),
             failures=self._failures(job) if _sum(groups, "count", state="failed") else (),
+            latest_read_at=max(
+                (
+                    cluster_time(group["read_at"])
+                    for group in groups
+                    if group["_id"]["kind"] == LOG and group["read_at"] is not None
+                ),
+                default=None,
+            ),
         )
 
     def _failures(self, job: object) -> tuple[TaskFailure, ...]:

@@ -219,7 +219,9 @@ class TestRecording:
         assert (seen.total_bytes, seen.total_docs) == (600, 40)
         assert (seen.done_bytes, seen.done_docs) == (300, 6)
         assert seen.failures == ()
+        assert seen.latest_read_at == stored(0).read_at
         assert control.tasks.glance({"other": 1}).total_bytes == 7777
+        assert control.tasks.glance({"other": 1}).latest_read_at is None
 
 
 class TestRemoving:

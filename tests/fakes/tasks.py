@@ -121,6 +121,10 @@ class MemoryTasks:
             total_bytes=sum(member.size.bytes for member in members),
             total_docs=sum(member.size.docs for member in members),
             failures=tuple(head.failure for head in heads if head.failure is not None),
+            latest_read_at=max(
+                (record.read_at for head in heads for record in head.records.values()),
+                default=None,
+            ),
         )
 
     def reports(self, job: object) -> Sequence[TaskReport]:

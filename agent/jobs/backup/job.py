@@ -183,7 +183,7 @@ class BackupJob:
                 raise _no_reader()
             if now - window_at >= WINDOW_S:
                 window_at = now
-                self._keep_oplog(outset)
+                self._keep_oplog(outset, seen)
             if self._context.stop.wait(self._ports.glance_s):
                 self._context.stop.check()
 
@@ -198,18 +198,11 @@ class BackupJob:
             )
         )
 
-    def _keep_oplog(self, outset: Outset) -> None:
-        if not self._is_window_needed(outset):
-            return
-        self._window(outset).advance(self._ports.source.write_note("a backup keeps oplog"))
-
-    def _is_window_needed(self, outset: Outset) -> bool:
-        if self._recorder is not None or outset.catalogue_at < outset.read_at:
-            return True
-        reports = self._ports.board.reports(self._context.command_id)
-        return any(
-            record.read_at > outset.read_at for report in reports for record in report.records
-        )
+    def _keep_oplog(self, outset: Outset, seen: JobTasks) -> None:
+        newer = seen.latest_read_at is not None and seen.latest_read_at > outset.read_at
+        if newer or outset.catalogue_at < outset.read_at:
+            noted_at = self._ports.source.write_note("a backup keeps oplog")
+            self._window(outset).advance(noted_at)
 
     def _window(self, outset: Outset) -> WindowRecorder:
         if self._recorder is None:
