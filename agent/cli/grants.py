@@ -17,7 +17,7 @@ _RESTORE_ROLES: Final = (
     "readWriteAnyDatabase",
     "dbAdminAnyDatabase",
 )
-# The role `backup` may not read the definitions of views (seen on 5.0 and 6.0).
+# The role `backup` may not read the definitions of views (seen on 6.0).
 _READ_VIEWS: Final[_Value] = {
     "resource": {"db": "", "collection": "system.views"},
     "actions": ["find"],

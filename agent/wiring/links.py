@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from agent.core import log
+from agent.core.errors import TransientError
 from agent.core.flow import Stop
 from agent.core.retry import RetryPolicy, persistent, retry
 from agent.mongo.backups import MongoBackups
@@ -50,13 +52,17 @@ def link(settings: Settings, stop: Stop) -> Links:
     """
     uri = settings.mongodb.uri.get_secret_value()
     node = open_node(uri)
-    own = retry(lambda: own_node(node), policy=START_POLICY, stop=stop)
+    own = retry(lambda: own_node(node), policy=START_POLICY, stop=stop, on_retry=_tell)
     return Links(
         node=node,
         cluster=open_cluster(uri, own.hosts, own.replset),
         loading=open_cluster(uri, own.hosts, own.replset, socket_timeout_s=None),
         own=own,
     )
+
+
+def _tell(error: TransientError, tries: int) -> None:
+    log.get().warning("waiting for the node", code=error.code, reason=error.message, tries=tries)
 
 
 def boards(links: Links, settings: Settings) -> Boards:

@@ -336,11 +336,11 @@ def test_large_documents_and_small_ones(site: Site) -> None:
 
 
 def test_a_small_collection_takes_one_command(site: Site) -> None:
-    """Reading a small collection at a time that the node has reached is one round trip."""
+    """Told the size of a document, a small collection at a time already reached is one trip."""
     site.user.shop.small.insert_many([{"_id": n} for n in range(500)])
     node = site.replica_set.secondaries()[0]
     reader = site.reader(node)
-    request = Read(collection=site.collection("small"), at=site.now())
+    request = Read(collection=site.collection("small"), at=site.now(), doc_bytes=14)
     _all(reader.read(request))
 
     def commands() -> int:
@@ -348,10 +348,10 @@ def test_a_small_collection_takes_one_command(site: Site) -> None:
         return sum(int(counters[name]["total"]) for name in ("find", "getMore", "killCursors"))
 
     before = commands()
-    for _ in range(10):
+    for _ in range(200):
         _all(reader.read(request))
-    # The members' own replication asks with getMore meanwhile, a few times at most.
-    assert 10 <= commands() - before < 20
+    # Other members may ask this one for its oplog meanwhile, but not as often as we read.
+    assert 200 <= commands() - before < 350
 
 
 def _open_read(site: Site, name: str) -> tuple[Collection, Iterator[Batch], MongoNodeReader]:
