@@ -26,10 +26,10 @@ _scalars = st.one_of(
 _values = st.recursive(
     _scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=3),
-    max_leaves=10,
+    max_leaves=4,
 )
-_documents = st.dictionaries(_keys, _values, max_size=5).map(bson.encode)
-_lists = st.lists(_documents, max_size=30)
+_documents = st.dictionaries(_keys, _values, max_size=3).map(bson.encode)
+_lists = st.lists(_documents, max_size=8)
 
 
 def _array(raw: list[bytes]) -> bytes:

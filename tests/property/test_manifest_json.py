@@ -64,7 +64,7 @@ _values = st.recursive(
         st.binary(max_size=16),
     ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_field_names, inner, max_size=3),
-    max_leaves=8,
+    max_leaves=4,
 )
 # Not always a faithful document: some have a field twice, or text that is no UTF-8.
 _regular = st.dictionaries(_field_names, _values, max_size=4).map(bson.encode)
@@ -171,6 +171,7 @@ _manifests = st.builds(
 )
 
 
+@settings(max_examples=60)
 @given(_manifests)
 def test_a_manifest_comes_back_equal(manifest: Manifest) -> None:
     """Every field returns, and options and indexes byte for byte, whatever is in them."""
@@ -216,7 +217,7 @@ def _spots(value: object) -> list[tuple[Any, Any]]:
     return found
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(_manifests, st.data())
 def test_a_hostile_field_gives_an_error_that_names_it(
     manifest: Manifest, data: st.DataObject
@@ -235,6 +236,7 @@ def test_a_hostile_field_gives_an_error_that_names_it(
         assert error.code == "manifest_version" or "field" in error.facts  # noqa: PT017
 
 
+@settings(max_examples=60)
 @given(_manifests, st.data())
 def test_changed_bytes_never_give_another_error(manifest: Manifest, data: st.DataObject) -> None:
     """Bytes changed or cut at random are read or refused."""
