@@ -31,7 +31,7 @@ def document_parts(body: Bytes, expected_bytes: int, part_bytes: int) -> Iterato
                 if total_bytes > expected_bytes:
                     break
                 if rest:
-                    piece = rest + piece  # noqa: PLW2901 - so that one of them is freed
+                    piece = rest + piece
                 end = _whole(piece)
                 whole, rest = piece[:end], piece[end:]
                 del piece

@@ -1,6 +1,6 @@
 """Loading: chunks into temporary collections, in parallel, byte for byte."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -67,31 +67,37 @@ class Loading:
 
     def _load(self, item: _Item) -> None:
         tries = 0
+        shown_bytes = 0
+
+        def show(part_bytes: int) -> None:
+            nonlocal shown_bytes
+            shown_bytes += part_bytes
+            self._progress.update(lambda old: replace(old, done_bytes=old.done_bytes + part_bytes))
 
         def load() -> None:
             nonlocal tries
             tries += 1
+            show(-shown_bytes)
             if tries > 1 and item.in_order:
                 # Documents that were loaded cannot be told from those to come: begin again.
                 self._ports.target.create(item.piece.place, item.piece.collection)
             for chunk in item.chunks:
-                self._load_chunk(item, chunk, again=tries > 1)
+                self._load_chunk(item, chunk, show, again=tries > 1)
 
         retry(load, policy=PATIENCE, stop=self._stop)
         docs = sum(chunk.docs for chunk in item.chunks)
-        self._progress.update(
-            lambda old: replace(
-                old, done_bytes=old.done_bytes + item.bytes, done_docs=old.done_docs + docs
-            )
-        )
+        self._progress.update(lambda old: replace(old, done_docs=old.done_docs + docs))
 
-    def _load_chunk(self, item: _Item, chunk: Chunk, *, again: bool) -> None:
+    def _load_chunk(
+        self, item: _Item, chunk: Chunk, show: Callable[[int], None], *, again: bool
+    ) -> None:
         body = fetch(self._ports.store, chunk)
         try:
             for part in document_parts(body, chunk.bytes, _PART_BYTES):
                 self._stop.check()
                 self._crew.held()
                 self._ports.target.load(item.piece.place, part, in_order=item.in_order, again=again)
+                show(len(part))
         except PermanentError as error:
             raise PermanentError(
                 error.code,

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from agent.cli.app import backstay
 from agent.cli.grants import script
 from agent.core.errors import AgentError, ConfigError, PermanentError, Stopped
 from agent.core.flow import Stop
-from agent.settings import Settings
+from agent.settings import Settings, config_path
 from tests.unit.cli.terminal import Terminal
 
 
@@ -28,6 +29,12 @@ def _raises(error: AgentError) -> Terminal:
         raise error
 
     return Terminal(run_agent=run)
+
+
+def test_configuration_is_looked_for_in_one_place() -> None:
+    """`$BACKSTAY_CONFIG` names the file; without it, it is the one in /etc."""
+    assert Path("/srv/c.yaml") == config_path({"BACKSTAY_CONFIG": "/srv/c.yaml"})
+    assert Path("/etc/backstay/config.yaml") == config_path({"BACKSTAY_CONFIG": ""})
 
 
 def test_version() -> None:
