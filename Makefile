@@ -116,8 +116,8 @@ lint: setup ## Format check, ruff, mypy --strict, import contracts
 	$(BIN)/lint-imports --no-cache
 
 .PHONY: check
-check: lint ## lint, then unit and property tests (under two minutes, no servers)
-	$(BIN)/pytest $(PYTEST_ARGS) tests/unit tests/property
+check: lint ## lint, then unit, property and docs tests (under two minutes, no servers)
+	$(BIN)/pytest $(PYTEST_ARGS) tests/unit tests/property tests/docs
 
 .PHONY: test
 test: lint testbed ## Everything: what check does, then contract, integration and system tests

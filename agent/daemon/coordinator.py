@@ -251,6 +251,15 @@ class Coordinator:
         self._ports.log.info(
             "command moved", id=str(record.command_id), to=new, code=failure and failure.code
         )
+        if failure is not None:
+            name = record.options.get("command")
+            self._ports.boards.events.write(
+                "warning",
+                f"command_{new}",
+                f"{name} {new}: {failure.message}",
+                id=record.command_id,
+                cause=failure.code,
+            )
 
     # -- status
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from agent.model.catalogue import Collection, Size
@@ -77,7 +78,7 @@ def _ranges(
         whole = sizes[collection.uuid]
         share = Size(docs=whole.docs // (len(inner) + 1), bytes=whole.bytes // (len(inner) + 1))
         edges = [None, *inner, None]
-        for lower, upper in zip(edges, edges[1:], strict=False):
+        for lower, upper in pairwise(edges):
             cut = Range(lower=lower, upper=upper)
             yield (Member(collection=collection, range=cut, size=share),)
 

@@ -42,8 +42,14 @@ class NodeFacts:
 def may_read(
     own: NodeFacts, others: Sequence[NodeFacts], use_primary: UsePrimary, now: datetime
 ) -> bool:
-    """Whether an agent may claim backup tasks for its own node now."""
+    """Whether an agent may claim backup tasks for its own node now.
+
+    Nodes of the highest priority among the secondaries that keep up read together; the others
+    stand by until none of those is there.
+    """
     if own.priority <= 0:
+        return False
+    if any(one.priority > own.priority and one.is_good_secondary(now) for one in others):
         return False
     if own.state == "SECONDARY":
         return own.lag_s is not None and own.lag_s < LONGEST_LAG_S

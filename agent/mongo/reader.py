@@ -88,28 +88,28 @@ class MongoNodeReader:
         )
         try:
             if request.at is None:
-                yield from _drain(cursor, self._natural(request))
+                yield from _drain(cursor, self._natural(cursor, request))
             else:
-                self._wait_for(request.at, cursor, request)
+                self._wait_for(request.at, cursor, {**_find(request), **_snapshot(request.at)})
                 yield from self._in_order(cursor, request, request.at)
         finally:
             cursor.close()
 
-    def _wait_for(self, at: ClusterTime, cursor: RawCursor, request: Read) -> None:
-        """Wait until this node has reached ``at``.
+    def _wait_for(self, time: ClusterTime, cursor: RawCursor, find: dict[str, Any]) -> None:
+        """Wait until this node has reached a time, by a find that cannot begin before.
 
         A command of its own, since maxTimeMS on a find is the budget of its cursor for all
         batches together, and a long read may well take hours.
         """
-        if at <= self._reached.get():
+        if time <= self._reached.get():
             return
-        command = {**_find(request), "readConcern": _snapshot(at), "projection": {"_id": 1}}
-        cursor.run({**command, "limit": 1, "singleBatch": True, "maxTimeMS": self._reach_ms})
-        self._reached.update(lambda known: max(known, at))
+        once = {"projection": {"_id": 1}, "limit": 1, "singleBatch": True}
+        cursor.run({**find, **once, "maxTimeMS": self._reach_ms})
+        self._reached.update(lambda known: max(known, time))
 
     def _in_order(self, cursor: RawCursor, request: Read, at: ClusterTime) -> Iterator[Batch]:
         lower, upper = _bounds(request)
-        command = {**_find(request), "readConcern": _snapshot(at)}
+        command = {**_find(request), **_snapshot(at)}
         if lower == _MAX_KEY:
             # ``min: MaxKey`` is refused (51175), and nothing but it can follow.
             if request.after is None:
@@ -159,16 +159,19 @@ class MongoNodeReader:
         batch = cursor.run({**ordered, "projection": same, "limit": 1, "singleBatch": True})
         return batch.docs == 1 and documents.field(batch.data, "same") is True
 
-    def _natural(self, request: Read) -> dict[str, Any]:
+    def _natural(self, cursor: RawCursor, request: Read) -> dict[str, Any]:
         if request.after is not None or request.range is not None:
             raise PermanentError(
                 "not_in_id_order", f"{request.collection.namespace} has to be read from its start"
             )
-        return {
-            **_find(request),
-            "hint": {"$natural": 1},
-            "readConcern": {"level": "majority"},
-        }
+        concern: dict[str, Any] = {"level": "majority"}
+        if request.since is not None:
+            # This node need not be of the majority that has what was written up to that time.
+            concern["afterClusterTime"] = timestamp(request.since)
+        command = {**_find(request), "hint": {"$natural": 1}, "readConcern": concern}
+        if request.since is not None:
+            self._wait_for(request.since, cursor, command)
+        return command
 
 
 def _drain(cursor: RawCursor, command: dict[str, Any], *, skip: bool = False) -> Iterator[Batch]:
@@ -194,7 +197,7 @@ def _find(request: Read) -> dict[str, Any]:
 
 
 def _snapshot(at: ClusterTime) -> dict[str, Any]:
-    return {"level": "snapshot", "atClusterTime": timestamp(at)}
+    return {"readConcern": {"level": "snapshot", "atClusterTime": timestamp(at)}}
 
 
 def _bounds(request: Read) -> tuple[bytes | None, bytes | None]:

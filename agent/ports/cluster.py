@@ -57,6 +57,8 @@ class ClusterSource(Protocol):
 class Read:
     """What a reader should read: ``at`` is a snapshot time; None reads natural order, majority.
 
+    A read in natural order sees everything written up to ``since``, also on a node that is
+    behind: the replay starts there.
     ``after`` is the BSON document ``{_id: value}`` of the last document that is not wanted
     any more, on a resume; it must lie within the range. ``doc_bytes`` is the average size of
     a document, as far as it is known; it sizes the first batch.
@@ -66,6 +68,7 @@ class Read:
     at: ClusterTime | None
     range: Range | None = None
     after: bytes | None = None
+    since: ClusterTime | None = None
     doc_bytes: int = 0
 
 

@@ -129,7 +129,7 @@ class BackupSettings(Block):
         default=1,
         ge=0,
         le=100,
-        description="Nodes with a higher number are asked first; 0 = never back up from this one.",
+        description="Only the healthy nodes with the highest number read; 0 = never this one.",
     )
     use_primary: Literal["always", "when_alone", "never"] = Field(
         default="when_alone",

@@ -2,6 +2,7 @@
 
 import agent
 from agent.core.flow import Stop
+from agent.core.memory import hold_little
 from agent.core.retry import retry
 from agent.daemon.service import serve
 from agent.mongo.control import prepare
@@ -16,6 +17,7 @@ def run_agent(settings: Settings, stop: Stop) -> None:
 
     Raises: ConfigError, PermanentError at the start, for what an operator must mend first.
     """
+    hold_little()
     links = link(settings, stop)
     try:
         whole = Assembly(settings, links, Stores(settings, process_environment(), stop), stop)

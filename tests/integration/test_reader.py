@@ -552,6 +552,27 @@ def test_a_node_that_does_not_reach_the_time_is_behind(site: Site) -> None:
     assert 2 == len(_all(site.reader(stuck).read(request)))
 
 
+def test_a_node_that_is_behind_does_not_give_an_old_view_of_a_capped_collection(site: Site) -> None:
+    """What was written up to the replay's start is in the read, or another node has to read."""
+    site.user.shop.create_collection("capped", capped=True, size=1_000_000)
+    site.user.shop.capped.insert_one({"_id": 1})
+    collection = site.collection("capped")
+    stuck, other = site.replica_set.secondaries()
+    mode = {"configureFailPoint": "stopReplProducer", "mode": "alwaysOn"}
+    stuck.client().admin.command(mode)
+    try:
+        # The other two nodes are a majority, so the write and the note are acknowledged.
+        site.user.shop.capped.insert_one({"_id": 2})
+        request = Read(collection=collection, at=None, since=site.now())
+        with pytest.raises(TransientError) as caught:
+            _all(site.reader(stuck, reach_ms=500).read(request))
+        assert "node_behind" == caught.value.code
+        assert 2 == len(_all(site.reader(other).read(request)))
+    finally:
+        stuck.client().admin.command({**mode, "mode": "off"})
+    assert 2 == len(_all(site.reader(stuck).read(request)))
+
+
 def test_a_time_nobody_has_reached_is_behind(site: Site) -> None:
     """A cluster time from the future does not hang and is no other error."""
     site.user.shop.things.insert_one({"_id": 1})

@@ -8,17 +8,19 @@ from typing import Final
 from agent.codec import manifest_json
 from agent.core.clock import Clock
 from agent.core.errors import PermanentError, Stopped
-from agent.core.flow import Shared, Stop
+from agent.core.flow import Shared
 from agent.core.log import Log
 from agent.jobs.backup import planning
 from agent.jobs.backup.assembly import assemble, needs_window
-from agent.jobs.backup.notes import BackupNotes, Outset
-from agent.jobs.backup.statement import Stamp, build_manifest
+from agent.jobs.backup.cleaning import remove_objects
+from agent.jobs.backup.notes import BackupNotes, Draft, Outset
+from agent.jobs.backup.statement import Stamp, build_manifest, window_of
 from agent.jobs.backup.window import WindowPlace, WindowRecorder
 from agent.model import keys
 from agent.model.backup_plan import TaskOrigin, plan_tasks
 from agent.model.backups import entry_of
 from agent.model.catalogue import Identity
+from agent.model.cluster_time import ClusterTime
 from agent.model.commands import Backup
 from agent.model.manifest import Manifest, Window
 from agent.model.progress import Phase, Progress
@@ -40,8 +42,6 @@ GLANCE_S: Final = 0.2
 WINDOW_S: Final = 5.0
 # With no task claimed for so long, no node will read.
 LONGEST_STALL_S: Final = 180.0
-# Objects of workers that had not yet heard of the end may still arrive for a moment.
-CLEAN_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,6 @@ class BackupJob:
         self._notes = BackupNotes(ports.notes, context)
         self._selection = Selection.parse(request.namespaces)
         self._progress = Shared(Progress(phase="planning"))
-        self._recorder: WindowRecorder | None = None
 
     def plan(self) -> None:
         """Check that the storage answers, and that the namespaces name something."""
@@ -93,24 +92,26 @@ class BackupJob:
 
     def run(self) -> Mapping[str, object]:
         """Make the backup, or go on with it."""
-        outset = self._notes.load()
-        manifest = self._committed(outset) if outset else None
-        if manifest is None:
-            manifest = self._make(outset)
+        manifest = self._made()
         self._ports.catalogue.put(entry_of(manifest, self._ports.label))
         return _result(manifest)
 
-    def _make(self, outset: Outset | None) -> Manifest:
+    def _made(self) -> Manifest:
+        noted = self._notes.load()
+        committed = self._committed(noted) if isinstance(noted, Outset) else None
+        if committed is not None:
+            return committed
         try:
-            outset = outset or self._begin()
-            self._wait(outset)
-            return self._commit(outset)
+            if isinstance(noted, Draft):
+                self._clean(noted.backup_id)
+            outset = noted if isinstance(noted, Outset) else self._begin()
+            return self._commit(self._wait(outset))
         except PermanentError:
-            self._clean(outset)
+            self._clean_up()
             raise
         except Stopped:
             if self._context.stop.reason == CANCELED:
-                self._clean(outset)
+                self._clean_up()
             raise
 
     def _enter(self, phase: Phase) -> None:
@@ -125,6 +126,8 @@ class BackupJob:
         identity = ports.source.identity()
         started_at = ports.clock.now()
         backup_id = self._free_id(identity, started_at)
+        # Whoever finds no more than this knows what to remove.
+        self._notes.save(Draft(backup_id=backup_id))
         start = planning.begin(ports.source, context.stop)
         chosen = [one for one in start.collections if self._selection.takes(one.namespace)]
         sizes = planning.measure(ports.source, chosen, context.stop)
@@ -162,7 +165,7 @@ class BackupJob:
 
     # -- wait
 
-    def _wait(self, outset: Outset) -> None:
+    def _wait(self, outset: Outset) -> Outset:
         """Watch the tasks until all are done; keep the oplog meanwhile if it will be needed."""
         clock, job = self._ports.clock, self._context.command_id
         changed_at = window_at = clock.monotonic()
@@ -175,7 +178,7 @@ class BackupJob:
                 worst = seen.failures[0]
                 raise PermanentError(worst.code, worst.message, hint=worst.hint)
             if seen.done_count == seen.total_count == outset.task_count:
-                return
+                return outset
             now = clock.monotonic()
             if seen != last or seen.running_count:
                 last, changed_at = seen, now
@@ -183,7 +186,7 @@ class BackupJob:
                 raise _no_reader()
             if now - window_at >= WINDOW_S:
                 window_at = now
-                self._keep_oplog(outset, seen)
+                outset = self._keep_oplog(outset, seen)
             if self._context.stop.wait(self._ports.glance_s):
                 self._context.stop.check()
 
@@ -198,22 +201,29 @@ class BackupJob:
             )
         )
 
-    def _keep_oplog(self, outset: Outset, seen: JobTasks) -> None:
+    def _keep_oplog(self, outset: Outset, seen: JobTasks) -> Outset:
         newer = seen.latest_read_at is not None and seen.latest_read_at > outset.read_at
         if newer or outset.catalogue_at < outset.read_at:
-            noted_at = self._ports.source.write_note("a backup keeps oplog")
-            self._window(outset).advance(noted_at)
+            return self._record(outset, self._ports.source.write_note("a backup keeps oplog"))
+        return outset
 
-    def _window(self, outset: Outset) -> WindowRecorder:
-        if self._recorder is None:
-            place = WindowPlace(
+    def _record(self, outset: Outset, last: ClusterTime) -> Outset:
+        """Store the oplog up to and with ``last``, and write down what is stored."""
+        recorder = WindowRecorder(
+            WindowPlace(
                 replset=outset.identity.replset,
                 replset_id=outset.identity.replset_id,
                 level=self._ports.level,
-            )
-            begin = min(outset.oplog_from, outset.catalogue_at)
-            self._recorder = WindowRecorder(place, self._ports.oplog, self._ports.store, begin)
-        return self._recorder
+            ),
+            self._ports.oplog,
+            self._ports.store,
+            min(outset.oplog_from, outset.catalogue_at),
+            outset.segments,
+        )
+        recorder.advance(last)
+        recorded = replace(outset, segments=recorder.window().segments)
+        self._notes.save(recorded)
+        return recorded
 
     # -- commit
 
@@ -223,9 +233,7 @@ class BackupJob:
         window: Window | None = None
         if needs_window(assembled, outset.read_at, outset.catalogue_at):
             self._enter("oplog")
-            recorder = self._window(outset)
-            recorder.advance(assembled.consistent_at)
-            window = recorder.window()
+            window = window_of(self._record(outset, assembled.consistent_at))
         manifest = build_manifest(
             outset,
             self._request,
@@ -265,22 +273,21 @@ class BackupJob:
 
     # -- clean up
 
-    def _clean(self, outset: Outset | None) -> None:
-        """Remove the tasks first, so that workers stop, then whatever was stored."""
+    def _clean_up(self) -> None:
+        """Remove what the notes tell of, after a failure or a cancel."""
         self._enter("cleaning")
+        noted = self._notes.load()
+        if isinstance(noted, Outset):
+            self._ports.store.delete([one.key for one in noted.segments])
+        if noted is not None:
+            self._clean(noted.backup_id)
+
+    def _clean(self, backup_id: str) -> None:
+        """Remove the tasks first, so that workers stop, then whatever was stored."""
         self._ports.board.remove(self._context.command_id)
-        if outset is None:
-            return
-        if self._recorder is not None:
-            self._ports.store.delete(self._recorder.keys())
-        root = keys.backup_root(outset.identity.replset, outset.backup_id)
-        for _ in range(CLEAN_TRIES):
-            found = [one.key for one in self._ports.store.list(root)]
-            self._ports.store.delete(found)
-            if not found:
-                return
-            # Not the job's own stop, which is set already.
-            Stop().wait(2 * self._ports.glance_s)
+        replset = self._ports.source.identity().replset
+        pause_s = 2 * self._ports.glance_s
+        remove_objects(self._ports.store, replset, backup_id, pause_s=pause_s)
 
 
 def _no_reader() -> PermanentError:

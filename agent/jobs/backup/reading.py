@@ -161,6 +161,7 @@ class TaskReading:
             at=None if capped else cursor.at,
             range=cursor.member.range,
             after=cursor.after,
+            since=cursor.since if capped else None,
             doc_bytes=cursor.member.size.doc_bytes,
         )
         chunk = ChunkCompressor(self._ports.level)

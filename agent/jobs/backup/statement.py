@@ -41,3 +41,10 @@ def build_manifest(
         note=request.note or "",
         keep=request.keep,
     )
+
+
+def window_of(outset: Outset) -> Window:
+    """Return the oplog that is stored for a backup, which is some."""
+    return Window(
+        begin=outset.segments[0].begin, last=outset.segments[-1].last, segments=outset.segments
+    )

@@ -1,5 +1,6 @@
 """The oplog that a backup keeps when not everything could be read at one cluster time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,18 +27,22 @@ class WindowPlace:
 class WindowRecorder:
     """Stores the oplog after ``begin`` step by step, so that none of it rolls over meanwhile.
 
-    Owned by one thread. Segments that an earlier coordinator stored may overlap these: each
-    says by its key what it holds.
+    Owned by one thread; goes on after the segments that are there.
     """
 
     def __init__(
-        self, place: WindowPlace, oplog: OplogReader, store: ObjectStore, begin: ClusterTime
+        self,
+        place: WindowPlace,
+        oplog: OplogReader,
+        store: ObjectStore,
+        begin: ClusterTime,
+        segments: Sequence[Segment],
     ) -> None:
         self._place = place
         self._oplog = oplog
         self._store = store
         self._begin = begin
-        self._segments: list[Segment] = []
+        self._segments = list(segments)
 
     @property
     def reached(self) -> ClusterTime:
@@ -79,10 +84,6 @@ class WindowRecorder:
     def window(self) -> Window:
         """Return what was stored."""
         return Window(begin=self._begin, last=self.reached, segments=tuple(self._segments))
-
-    def keys(self) -> list[str]:
-        """Return the keys of what was stored."""
-        return [segment.key for segment in self._segments]
 
 
 def _last_time(entries: bytes | memoryview) -> ClusterTime:

@@ -129,15 +129,29 @@ class RestoreJob:
 
     def _finish(self, record: SwitchRecord) -> Mapping[str, object]:
         self._progress.update(lambda old: replace(old, phase="switching"))
+        switch = Switch(self._context, self._ports, record)
         try:
-            Switch(self._context, self._ports, record).run()
+            switch.run()
         except TransientError as error:
             raise LeaseLost("coordinator") from error
-        except PermanentError:
+        except PermanentError as error:
+            told = self._told(switch, record, error)
             self._clean()
-            raise
+            raise told from error
         self._clean()
         return record.result
+
+    def _told(self, switch: Switch, record: SwitchRecord, error: PermanentError) -> PermanentError:
+        """Say with the error how far the switch had come: it cannot be undone."""
+        try:
+            names = switch.in_place()
+        except TransientError:
+            names = []
+        done = f"{len(names)} of {len(record.moves)} collections are switched already"
+        shown = f": {', '.join(names[:10])}" if names else ""
+        return PermanentError(
+            error.code, f"{error.message}; {done}{shown}", hint=error.hint, switched=names
+        )
 
     def _clean(self) -> None:
         """Remove temporary collections, also when the job's own stop is set."""

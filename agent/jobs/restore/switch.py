@@ -56,6 +56,15 @@ class Switch:
         if users is not None or roles is not None:
             self._steadily(lambda: switch.merge_users(users, roles, replace=record.replace_users))
 
+    def in_place(self) -> list[str]:
+        """Name the targets that are switched already. Raises: TransientError."""
+        find = self._ports.target.uuid
+        return [
+            move.target
+            for move in self._record.moves
+            if find(Namespace.parse(move.target)) == move.uuid
+        ]
+
     def _check(self) -> None:
         self._context.held()
         stop = self._context.stop

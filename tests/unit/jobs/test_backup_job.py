@@ -214,15 +214,36 @@ def test_a_coordinator_that_died_after_the_manifest_is_followed_by_the_same_resu
 
 
 def test_a_coordinator_that_died_while_planning_leaves_nothing_that_counts() -> None:
-    """Tasks without notes are thrown away, and the work begins anew."""
+    """Its tasks and objects are removed, and the work begins anew."""
     site, stop = Site(), Stop()
     with pytest.raises(Stopped):
         site.run(site.job(token=1, stop=stop), lambda: stop.set("the agent stops"))
-    site.control.notes.forget("command")
+    left_over = keys.backup_root("rs", "20261121T201510Z") + "data/shop/c0/x.bson.zst"
+    site.store.objects[left_over] = b"x"
+    site.control.notes.save("command", 1, {"backup_id": "20261121T201510Z"})
     result = site.run(site.job(token=2))
     assert result["docs"] == 30
     named = {chunk.key for copy in site.manifest().copies for chunk in copy.chunks}
-    assert named <= set(site.store.objects)
+    assert {MANIFEST, *named} == set(site.store.objects)
+
+
+def test_stored_oplog_outlives_its_coordinator() -> None:
+    """The next one finds it in the notes, and removes it if the backup is cancelled."""
+    site, canceled = Site(), Stop()
+    site.cluster.fault = fail_batch(2, PermanentError("snapshot_too_old", "too old"))
+
+    def no_manifest(_call: int, method: str, key: str) -> None:
+        if (method, key) == ("put", MANIFEST):
+            raise TransientError("storage_unreachable", "cut")
+
+    site.store.fault = no_manifest
+    with pytest.raises(TransientError):
+        site.run(site.job(token=1))
+    assert any("/oplog/" in key for key in site.store.objects)
+    canceled.set(CANCELED)
+    with pytest.raises(Stopped):
+        site.run(site.job(token=2, stop=canceled))
+    assert {} == site.store.objects
 
 
 @pytest.mark.parametrize("call", range(1, 12))
