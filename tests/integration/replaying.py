@@ -4,7 +4,7 @@ import hashlib
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import bson
 from bson.codec_options import CodecOptions
@@ -74,16 +74,13 @@ class Source:
 
     def listed(self, database: str) -> list[RawBSONDocument]:
         """Return what listCollections says, raw, but for temporary collections."""
-        found = self.client[database].cursor_command("listCollections", codec_options=RAW)
+        found = self._raw(database, "listCollections")
         return [each for each in found if not each["options"].get("temp")]
 
     def indexes(self, namespace: Namespace) -> tuple[bytes, ...]:
         """Return the finished indexes of a collection, raw."""
-        database = self.client[namespace.database]
         command = {"listIndexes": namespace.collection}
-        return tuple(
-            bytes(each.raw) for each in database.cursor_command(command, codec_options=RAW)
-        )
+        return tuple(bytes(each.raw) for each in self._raw(namespace.database, command))
 
     def documents(self, namespace: Namespace, at: ClusterTime | None = None) -> list[bytes]:
         """Return a collection's raw documents, of now or of an earlier time."""
@@ -91,9 +88,13 @@ class Source:
         if at is not None:
             stamp = Timestamp(at.seconds, at.increment)
             command["readConcern"] = {"level": "snapshot", "atClusterTime": stamp}
+        return [bytes(each.raw) for each in self._raw(namespace.database, command)]
+
+    def _raw(self, name: str, command: str | dict[str, Any]) -> Iterator[RawBSONDocument]:
         # The database's own options are what later batches of the cursor are read with.
-        database = self.client.get_database(namespace.database, codec_options=RAW)
-        return [bytes(each.raw) for each in database.cursor_command(command, codec_options=RAW)]
+        database = self.client.get_database(name, codec_options=RAW)
+        found = database.cursor_command(command, codec_options=RAW)
+        yield from cast("Iterable[RawBSONDocument]", found)
 
     def copy(self, workspace: Workspace, collection: Collection, at: ClusterTime) -> Piece:
         """Copy a collection as it was at a time; a capped one as it is now."""

@@ -1,0 +1,38 @@
+"""What is freed is given back to the system."""
+
+import subprocess
+import sys
+
+# A block of 24 MiB that is freed makes glibc keep all smaller ones from then on; the small
+# objects after each of the others keep the heap from shrinking.
+_PROGRAM = """
+import sys
+from pathlib import Path
+from agent.core.memory import hold_little
+
+def resident_mib():
+    return int(Path("/proc/self/statm").read_text().split()[1]) / 256
+
+if sys.argv[1] == "yes":
+    hold_little()
+    hold_little()
+bytearray(24 << 20)
+before = resident_mib()
+blocks = []
+for _ in range(4):
+    blocks.append((bytearray(8 << 20), bytearray(2000)))
+kept = [small for _, small in blocks]
+blocks.clear()
+print(resident_mib() - before)
+"""
+
+
+def _kept_mib(hold_little: str) -> float:
+    command = [sys.executable, "-c", _PROGRAM, hold_little]
+    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def test_large_blocks_are_given_back_when_they_are_freed() -> None:
+    """Without being told so, the C library keeps them all."""
+    assert _kept_mib("yes") < 4
+    assert _kept_mib("no") > 16
