@@ -117,7 +117,8 @@ class Source:
         """Return all entries after a time, cut at random borders."""
         oplog = self.client.get_database("local", codec_options=RAW)["oplog.rs"]
         after = {"ts": {"$gt": Timestamp(begin.seconds, begin.increment)}}
-        entries = [bytes(each.raw) for each in oplog.find(after).sort("$natural", 1)]
+        found = cast("Iterable[RawBSONDocument]", oplog.find(after).sort("$natural", 1))
+        entries = [bytes(each.raw) for each in found]
         return list(cut(entries, seed))
 
     def replay(
