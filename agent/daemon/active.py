@@ -10,6 +10,7 @@ from agent.core.flow import Stop, WorkerGroup
 from agent.core.keeper import Held
 from agent.core.log import Log
 from agent.model.commands import CommandRecord, Request
+from agent.model.leases import COORDINATOR
 from agent.model.outcome import Failure, Outcome, failure_of
 from agent.model.progress import Phase, Progress, eta_s
 from agent.model.states import State
@@ -68,12 +69,17 @@ class ActiveJob:
     def settle(self) -> None:
         """Wait for the thread to end, and settle a job that died of a fault of our own.
 
+        One whose end could not be written down is none of those: it is run again, and finds
+        what it has done.
+
         Raises: LeaseLost, TransientError.
         """
         if self._group is None:
             return
         error = self._group.error
-        if error is not None and not isinstance(error, Stopped):
+        if isinstance(error, LeaseLost | TransientError):
+            self._log.warning("the end of a job was not written", reason=error.message)
+        elif error is not None and not isinstance(error, Stopped):
             self._log.error("job died", error=repr(error), exc_info=error)
             failure = Failure(
                 code="internal_error",
@@ -117,6 +123,7 @@ class ActiveJob:
                 self._log.info("job left to another coordinator", reason=error.message)
         except TransientError as error:
             if self._tries >= MOST_TRIES:
+                self._give_up(held)
                 self._move(State.FAILED, failure=failure_of(error))
             else:
                 self._log.warning("job will be tried again", code=error.code, reason=error.message)
@@ -134,7 +141,7 @@ class ActiveJob:
         )
         self._job = job = self._ports.make(self.request, context)
         if self.record.state is State.RUNNING:
-            self._log.info("job resumed")
+            self._take_over()
         else:
             job.plan()
             self._stop.check()
@@ -142,6 +149,34 @@ class ActiveJob:
         result = job.run()
         self._ports.boards.commands.report(self.record.command_id, self._token, job.progress(), 0.0)
         self._move(State.DONE, result=result)
+
+    def _take_over(self) -> None:
+        """Fence off the coordinator that ran the command before; it may not know yet.
+
+        Raises: LeaseLost, also if that one has just brought the command to an end.
+        """
+        commands = self._ports.boards.commands
+        commands.report(self.record.command_id, self._token, self.progress(), None)
+        now = commands.get(self.record.command_id)
+        if now is None or now.state is not State.RUNNING:
+            raise LeaseLost(COORDINATOR)
+        self._log.info("job resumed")
+
+    def _give_up(self, held: Held) -> None:
+        """Let the job remove what it left; what cannot be removed now is told."""
+        held.check()
+        if self._job is None:
+            return
+        try:
+            self._job.give_up()
+        except (TransientError, PermanentError) as error:
+            self._log.warning("a failed job left something", reason=error.message)
+            self._ports.boards.events.write(
+                "warning",
+                "job_left_something",
+                f"{self.request.command}: what it left could not be removed: {error.message}",
+                id=self.record.command_id,
+            )
 
     def _move(self, new: State, *, result: object = None, failure: Failure | None = None) -> None:
         outcome = Outcome(

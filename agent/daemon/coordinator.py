@@ -55,6 +55,7 @@ class Coordinator:
         self._ports = ports
         self._grant: Grant | None = None
         self._held: Held | None = None
+        self._has_begun = False
         self._active: ActiveJob | None = None
         self._tries: dict[object, int] = {}
         self._status_at = 0.0
@@ -106,6 +107,8 @@ class Coordinator:
     def _leads(self) -> bool:
         if self._held is not None:
             if self._held.is_held:
+                if not self._has_begun:
+                    self._begin_to_lead()
                 return True
             self.resign("the lease was lost")
         asked_at = self._ports.clock.monotonic()
@@ -117,6 +120,7 @@ class Coordinator:
             COORDINATOR, asked_at, lambda: self._ports.boards.leases.renew(grant, LEASE_S)
         )
         self._ports.log.info("coordinator now", token=grant.token)
+        self._has_begun = False
         self._begin_to_lead()
         return True
 
@@ -132,6 +136,7 @@ class Coordinator:
                 boards.notes.forget(job)
         if not boards.catalogue.entries():
             boards.commands.insert({"command": "resync"})
+        self._has_begun = True
 
     def resign(self, reason: str) -> None:
         """Stop the job, if one runs, and hand the lease back."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.core.clock import Clock
-from agent.core.errors import TransientError
+from agent.core.errors import LeaseLost, TransientError
 from agent.core.flow import Pipe, Shared, Stop, WorkerGroup
 from agent.core.keeper import Held, Keeper
 from agent.model.tasks import Claim
@@ -56,7 +56,8 @@ class Dispatcher:
         asked_at = self._ports.clock.monotonic()
         try:
             claim = self._ports.board.claim(self._ports.agent)
-        except TransientError:
+        except (LeaseLost, TransientError):
+            # Lost: this agent stalled in the middle, and another one has the task by now.
             return LOOK_S
         if claim is None:
             return LOOK_S

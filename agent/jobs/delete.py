@@ -76,6 +76,9 @@ class DeleteJob:
         """Until the manifest is removed, nothing is."""
         return self._may_cancel.get()
 
+    def give_up(self) -> None:
+        """Leave what is left to a delete with ``force``: there is nothing to undo."""
+
     def run(self) -> Mapping[str, object]:
         """Delete the backup, or only say what would be deleted."""
         ports, backup = self._ports, self._request.backup
@@ -120,13 +123,25 @@ class DeleteJob:
         return None
 
     def _manifest(self, replset: str) -> Manifest | None:
-        """Return the backup's manifest; None if it is damaged, which ``force`` passes over."""
+        """Return the backup's manifest; None if ``force`` passes over what is wrong with it.
+
+        It may be damaged, or gone while other objects of the backup are not.
+        """
         try:
             return manifests.read(self._ports.store, replset, self._request.backup)
         except PermanentError as error:
-            if error.code == "unknown_backup" or not self._request.force:
+            if not self._request.force:
+                raise
+            if error.code == "unknown_backup" and not self._has_objects(replset):
                 raise
             return None
+
+    def _has_objects(self, replset: str) -> bool:
+        backup = self._request.backup
+        if not keys.is_backup_id(backup):
+            return False
+        found = self._ports.store.list(keys.backup_root(replset, backup))
+        return next(iter(found), None) is not None
 
     def _own_segments(self, replset: str, manifest: Manifest | None) -> list[str]:
         """Return the oplog of the backup's window that no other backup needs.

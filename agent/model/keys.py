@@ -69,6 +69,11 @@ def backup_id(started_at: datetime) -> str:
     return started_at.astimezone(UTC).strftime(_ID_FORMAT)
 
 
+def backup_time(backup: str) -> datetime:
+    """Undo ``backup_id``. Raises: ValueError."""
+    return datetime.strptime(backup, _ID_FORMAT).replace(tzinfo=UTC)
+
+
 def is_backup_id(text: str) -> bool:
     """Whether a text has the form of a backup id."""
     return _BACKUP_ID.fullmatch(text) is not None

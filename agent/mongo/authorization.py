@@ -5,9 +5,11 @@ from typing import Any, Final
 
 from bson.raw_bson import RawBSONDocument
 
+from agent.core.errors import PermanentError
 from agent.model.names import ROLES, USERS, Namespace
 from agent.mongo.connect import Client
 from agent.mongo.insert import MAJORITY, raw_database
+from agent.mongo.target import entry_of
 
 _DATABASE: Final = "admin"
 
@@ -22,6 +24,10 @@ def merge(
     collections, or put into them as it is now. Repeatable, and alters the temporary
     collections.
     """
+    for place in (users, roles):
+        if place is not None and entry_of(client, place) is None:
+            # The merge would take it as empty, and remove every user.
+            raise PermanentError("collection_gone", f"the temporary collection {place} is gone")
     own_users, own_roles = _own(client)
     if users is not None:
         kept = own_users if replace else _ids(client, USERS)

@@ -11,7 +11,7 @@ from pymongo.synchronous.database import Database
 from agent.model.backups import BackupEntry
 from agent.mongo.connect import Document
 from agent.mongo.control import BACKUPS
-from agent.mongo.documents import cluster_time, timestamp
+from agent.mongo.documents import cluster_time, readable, timestamp
 from agent.mongo.errors import translated
 from agent.ports import BackupCatalogue
 
@@ -24,10 +24,13 @@ class MongoBackups:
 
     @translated()
     def entries(self) -> Sequence[BackupEntry]:
-        """Return all entries, oldest consistent time first."""
-        return [
-            _entry(found) for found in self._backups.find().sort([("consistent_at", 1), ("_id", 1)])
-        ]
+        """Return all entries, oldest consistent time first.
+
+        One that cannot be read, of another version or changed by hand, is as if not there:
+        a resync writes it anew.
+        """
+        found = self._backups.find().sort([("consistent_at", 1), ("_id", 1)])
+        return list(readable(_entry, found))
 
     @translated()
     def put(self, entry: BackupEntry) -> None:

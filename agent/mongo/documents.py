@@ -1,9 +1,9 @@
 """Plain values and fencing tokens as BSON has them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bson import Int64, Timestamp
 
@@ -13,6 +13,8 @@ from agent.model.cluster_time import ClusterTime
 _TOKEN_EPOCH_S: Final = 1_600_000_000
 # More operations than a server can do in one second.
 _TOKENS_PER_S: Final = 1_000_000
+
+T = TypeVar("T")
 
 EPOCH: Final = datetime.fromtimestamp(0, tz=UTC)
 
@@ -70,3 +72,18 @@ def granted_at(token: int) -> Timestamp:
     """Undo ``token_of``."""
     seconds, increment = divmod(token, _TOKENS_PER_S)
     return Timestamp(seconds + _TOKEN_EPOCH_S, increment)
+
+
+def readable(
+    read: Callable[[Mapping[str, Any]], T], found: Iterable[Mapping[str, Any]]
+) -> Iterator[T]:
+    """Yield what ``read`` makes of documents, without those that are not as agents write them.
+
+    People may change what is in the control database; that must not end an agent.
+    """
+    for each in found:
+        try:
+            value = read(each)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+        yield value

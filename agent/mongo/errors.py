@@ -38,11 +38,13 @@ DUPLICATE_KEY: Final = 11000
 _DISK_FULL: Final = 14031
 
 # Code numbers: src/mongo/base/error_codes.yml of the server. These pass by themselves: elections,
-# shutdowns, locks, caches under pressure, keys not yet replicated, write concerns not yet reached.
+# shutdowns, locks, index builds, caches under pressure, keys not yet replicated, write concerns
+# not yet reached. 5254501: 6.0 cannot list the indexes of a time series while one is being built.
 _TRANSIENT: Final = frozenset(
     {
         6, 7, 24, 46, 50, 63, 64, 89, 91, 94, 100, 112, 117, 133, 134, 189, 202, 205, 211, 225,
-        227, 251, 262, 267, 290, 317, 334, 9001, 10058, 10107, 11600, 11601, 11602, 13435, 13436,
+        227, 251, 262, 267, 290, 317, 334, 9001, 10058, 10107, 11600, 11601, 11602, 12587, 13435,
+        13436, 5254501,
     }
 )  # fmt: skip
 _TRANSIENT_LABELS: Final = ("RetryableWriteError", "TransientTransactionError")

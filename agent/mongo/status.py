@@ -21,7 +21,7 @@ from agent.model.status import (
 )
 from agent.mongo.connect import Document
 from agent.mongo.control import STATUS
-from agent.mongo.documents import timestamp
+from agent.mongo.documents import readable, timestamp
 from agent.mongo.errors import translated
 from agent.ports import StatusBoard
 
@@ -54,8 +54,11 @@ class MongoStatus:
 
     @translated()
     def agents(self) -> Sequence[AgentStatus]:
-        """Return every agent's document, also stale ones."""
-        return [_to_agent(found) for found in self._status.find({"kind": "agent"}).sort("_id", 1)]
+        """Return every agent's document, also stale ones.
+
+        One that cannot be read, of another version or changed by hand, is as if not there.
+        """
+        return list(readable(_to_agent, self._status.find({"kind": "agent"}).sort("_id", 1)))
 
     @translated()
     def server_now(self) -> datetime:

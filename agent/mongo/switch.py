@@ -46,6 +46,7 @@ class MongoSwitch:
             if replaced is None:
                 del command["dropTarget"]
             else:
+                self._refuse_index_builds(target)
                 command["dropTarget"] = Binary(replaced, _UUID_SUBTYPE)
             command = {"applyOps": [{"op": "c", "ns": f"{target.database}.$cmd", "o": command}]}
         command |= {"writeConcern": MAJORITY, "maxTimeMS": _RENAME_MS}
@@ -57,6 +58,18 @@ class MongoSwitch:
                 _raise_inner(error)
                 raise
         check_write_concern(answer)
+
+    def _refuse_index_builds(self, target: Namespace) -> None:
+        """Wait for index builds: applyOps that drops under one ends the server (seen on 6.0)."""
+        command = {"listIndexes": target.collection, "includeBuildUUIDs": True}
+        with translated():
+            found = self._client[target.database].command(command)["cursor"]["firstBatch"]
+        if any("buildUUID" in each for each in found):
+            raise TransientError(
+                "target_busy",
+                f"an index of {target.visible} is being built",
+                hint="wait for the index build, or drop that index",
+            )
 
     def complete_time_series(self, target: Namespace) -> None:
         """Make the view over renamed buckets, if it is missing."""

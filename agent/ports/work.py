@@ -58,3 +58,10 @@ class Job(Protocol):
     def may_cancel(self) -> bool:
         """Whether the work can still be undone."""
         ...
+
+    def give_up(self) -> None:
+        """Remove what a ``run`` that ended with a TransientError left, since none will follow.
+
+        Called at most once, after ``run``. Raises: TransientError, if it cannot now; LeaseLost.
+        """
+        ...

@@ -87,9 +87,8 @@ class Workshop:
             source=self._parts.source,
             target=MongoTarget(loading),
             switch=MongoSwitch(loading),
-            replay=MongoReplayTarget(
-                self._parts.links.loading, self._parts.links.own.server_version
-            ),
+            # The primary's version now: nodes are upgraded one by one, under running agents.
+            replay=MongoReplayTarget(loading, self._parts.source.identity().server_version),
             store=store,
             notes=self._boards.notes,
             events=self._boards.events,

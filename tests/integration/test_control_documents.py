@@ -250,6 +250,28 @@ class TestStatusDocuments:
             "started_at": NOW,
         }
 
+    @pytest.mark.parametrize("change", [{"$set": {"storage.more": 1}}, {"$unset": {"pid": 1}}])
+    def test_an_agent_of_another_version_is_passed_over(
+        self, database: Database[Document], change: Document
+    ) -> None:
+        """What one newer agent writes must not end all the older ones."""
+        board = MongoStatus(database)
+        board.write_agent(agent_status("a:1"))
+        board.write_agent(agent_status("b:1"))
+        database["status"].update_one({"_id": "agent:b:1"}, change)
+        assert ["a:1"] == [each.name for each in board.agents()]
+
+    @pytest.mark.parametrize("change", [{"$unset": {"docs": 1}}, {"$set": {"consistent_at": "x"}}])
+    def test_an_entry_that_somebody_changed_is_passed_over(
+        self, database: Database[Document], change: Document
+    ) -> None:
+        """The catalogue is a copy for people, who may do what they like with it."""
+        backups = MongoBackups(database)
+        for number in (1, 2):
+            backups.put(entry(number))
+        database["backups"].update_one({"backup": entry(2).backup_id}, change)
+        assert [entry(1)] == list(backups.entries())
+
     def test_backups_have_times_for_people(self, database: Database[Document]) -> None:
         """The cluster time as it is, and as a date."""
         MongoBackups(database).put(entry(1))

@@ -1,6 +1,7 @@
 """Restores on real replica sets: equal to the original, or as if nothing had happened."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,19 +10,22 @@ import bson
 import pytest
 from bson.timestamp import Timestamp
 from pymongo import IndexModel
+from pymongo.errors import OperationFailure, PyMongoError
 
 from agent.codec.zstd import ChunkCompressor
-from agent.core.errors import LeaseLost, PermanentError, Stopped
-from agent.core.flow import Stop
+from agent.core.errors import LeaseLost, PermanentError, Stopped, TransientError
+from agent.core.flow import Stop, WorkerGroup
 from agent.model.cluster_time import ClusterTime
 from agent.model.manifest import Manifest, Segment, Window
 from agent.model.names import Namespace
 from agent.mongo.switch import MongoSwitch
+from agent.mongo.target import MongoTarget
 from agent.ports import CANCELED
 from tests.integration.restoring import Desk, drop_all, raw_documents, temporaries
 from tests.testbed.hashes import Contents, contents, differences
 from tests.testbed.mongod import Client
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
+from tests.testbed.waiting import eventually
 
 NOW = datetime(2020, 1, 1, tzinfo=UTC)
 FAR_S = 360_000_000
@@ -362,6 +366,153 @@ def test_next_coordinator_finishes_a_switch(
     result = desk.restore(token=2, overwrite=True)
     assert result["replayed_ops"] == 0
     all_equal(replica_set, before)
+
+
+def create_bob(client: Client) -> None:
+    """Create a user that is nobody's own."""
+    roles = [{"role": "readWrite", "db": "shop"}]
+    client.admin.command({"createUser": "bob", "pwd": "x", "roles": roles})
+
+
+def test_a_complete_switch_is_not_made_again(replica_set: ReplicaSet, desk: Desk) -> None:
+    """Killed after the temporary collections went, before the command says done.
+
+    Merging users, or views and functions, from what is gone would remove those that came.
+    """
+    fill_some(desk.client)
+    create_bob(desk.client)
+    desk.backup()
+    before = contents(desk.client)
+    users = raw_documents(desk.client, Namespace("admin", "system.users"))
+    desk.client.shop.orders.delete_many({})
+    first = desk.restore(overwrite=True)
+    assert first == desk.restore(token=2, overwrite=True)
+    all_equal(replica_set, before)
+    assert users == raw_documents(desk.client, Namespace("admin", "system.users"))
+
+
+def test_switch_without_its_sources_removes_nothing(desk: Desk) -> None:
+    """Somebody dropped the temporary collections of users: no user is removed for that."""
+    fill_some(desk.client)
+    create_bob(desk.client)
+    desk.backup()
+    users = raw_documents(desk.client, Namespace("admin", "system.users"))
+    desk.switch = DyingSwitch(desk.client, 1, done=False)
+    with pytest.raises(LeaseLost):
+        desk.restore(overwrite=True)
+    desk.switch = None
+    for place in temporaries(desk.client):
+        if place.database == "admin":
+            desk.client.admin.drop_collection(place.collection)
+    with pytest.raises(PermanentError) as caught:
+        desk.restore(token=2, overwrite=True)
+    assert caught.value.code == "switch_lost"
+    assert users == raw_documents(desk.client, Namespace("admin", "system.users"))
+    assert temporaries(desk.client) == ()
+
+
+def test_merge_of_users_that_are_gone_removes_nobody(desk: Desk) -> None:
+    """The server would take a missing collection as an empty one."""
+    create_bob(desk.client)
+    users = raw_documents(desk.client, Namespace("admin", "system.users"))
+    place = Namespace("admin", "bstmp.1.0")
+    with pytest.raises(PermanentError):
+        MongoSwitch(desk.client).merge_users(place, None, replace=True)
+    assert users == raw_documents(desk.client, Namespace("admin", "system.users"))
+
+
+def test_target_that_appears_before_its_rename_is_replaced_too(
+    replica_set: ReplicaSet, desk: Desk
+) -> None:
+    """An application that never rests makes a dropped collection anew at any moment."""
+    desk.client.shop.orders.insert_many([{"_id": n} for n in range(10)])
+    desk.backup()
+    before = contents(desk.client)
+    drop_all(desk.client)
+
+    class Busy(MongoSwitch):
+        """Lets a writer in between the look at the target and the rename."""
+
+        def rename(self, place: Namespace, target: Namespace, replaced: bytes | None) -> None:
+            desk.client[target.database][target.collection].insert_one({})
+            super().rename(place, target, replaced)
+
+    desk.switch = Busy(desk.client)
+    desk.restore(overwrite=True)
+    all_equal(replica_set, before)
+
+
+@pytest.mark.parametrize("kind", [{}, {"timeseries": {"timeField": "t"}}])
+def test_index_build_on_a_target_is_waited_for(
+    replica_set: ReplicaSet, desk: Desk, kind: dict[str, Any]
+) -> None:
+    """A switch must not end half-way, or end the server, because somebody builds an index."""
+    client, switch = desk.client, MongoSwitch(desk.client)
+    names = [Namespace("shop", "orders"), Namespace("shop", "bstmp.1.0")]
+    for each in names:
+        client.shop.create_collection(each.collection, **kind)
+        client.shop[each.collection].insert_one({"t": NOW})
+    target, place = (each.buckets for each in names) if kind else names
+    old = MongoTarget(client).uuid(target)
+    assert old is not None
+    hang = {"configureFailPoint": "hangAfterStartingIndexBuild"}
+    group = WorkerGroup("test", Stop())
+    with replica_set.primary().client() as direct:
+        direct.admin.command({**hang, "mode": "alwaysOn"})
+        group.start(lambda: _ignore(lambda: client.shop.orders.create_index("x")), "index")
+        building: list[dict[str, Any]] = [
+            {"$currentOp": {}},
+            {"$match": {"msg": {"$regex": "^Index Build"}}},
+        ]
+        eventually(lambda: list(direct.admin.aggregate(building)) or _shows_build(direct, target))
+        assert _passes(lambda: switch.rename(place, target, old))
+        direct.admin.command({**hang, "mode": "off"})
+    group.join()
+    eventually(lambda: not _passes(lambda: switch.rename(place, target, old)))
+
+
+def _shows_build(client: Client, target: Namespace) -> bool:
+    try:
+        listing = {"listIndexes": target.collection, "includeBuildUUIDs": True}
+        return "buildUUID" in str(client[target.database].command(listing))
+    except OperationFailure as error:  # of a time series, 6.0 says so this way
+        return "buildUUID" in str(error)
+
+
+def _passes(step: Callable[[], None]) -> bool:
+    """Whether a step fails for now."""
+    try:
+        step()
+    except TransientError:
+        return True
+    return False
+
+
+def _ignore(step: Callable[[], object]) -> None:
+    """Do something that may be refused."""
+    with suppress(PyMongoError):
+        step()
+
+
+def test_restore_that_is_given_up_leaves_nothing(desk: Desk) -> None:
+    """The storage stayed away at every try: all temporary collections go."""
+    fill_some(desk.client)
+    desk.backup()
+    before = contents(desk.client)
+    job = desk.job(overwrite=True)
+    job.plan()
+
+    def fail(_call: int, _method: str, key: str) -> None:
+        if "/data/" in key:
+            raise LeaseLost("coordinator")
+
+    desk.store.fault = fail
+    with pytest.raises(LeaseLost):
+        job.run()
+    assert temporaries(desk.client) != ()
+    job.give_up()
+    assert temporaries(desk.client) == ()
+    assert before == contents(desk.client)
 
 
 def test_cancel_that_comes_too_late_is_ignored(replica_set: ReplicaSet, desk: Desk) -> None:

@@ -18,7 +18,7 @@ from agent.jobs.backup.statement import Stamp, build_manifest, window_of
 from agent.jobs.backup.window import WindowPlace, WindowRecorder
 from agent.model import keys
 from agent.model.backup_plan import TaskOrigin, plan_tasks
-from agent.model.backups import entry_of
+from agent.model.backups import BackupEntry, entry_of
 from agent.model.catalogue import Identity
 from agent.model.cluster_time import ClusterTime
 from agent.model.commands import Backup
@@ -90,6 +90,12 @@ class BackupJob:
         """Until the manifest is written nothing exists: always."""
         return True
 
+    def give_up(self) -> None:
+        """Remove what is stored, unless the manifest is: then the backup exists."""
+        noted = self._notes.load()
+        if not isinstance(noted, Outset) or self._committed(noted) is None:
+            self._clean_up()
+
     def run(self) -> Mapping[str, object]:
         """Make the backup, or go on with it."""
         manifest = self._made()
@@ -155,13 +161,24 @@ class BackupJob:
         return outset
 
     def _free_id(self, identity: Identity, started_at: datetime) -> str:
-        """Return an id that no object has: ids tell seconds, and backups may be quicker."""
+        """Return an id that no object has, and that sorts after those of all backups.
+
+        Ids tell seconds, and backups may be quicker; they tell the time of a host, and the next
+        coordinator's may be behind.
+        """
+        known = (each for each in self._ports.catalogue.entries() if self._is_of_storage(each))
+        latest = max((each.backup_id for each in known), default="")
+        if keys.backup_id(started_at) <= latest:
+            started_at = keys.backup_time(latest) + timedelta(seconds=1)
         while True:
             backup_id = keys.backup_id(started_at)
             root = keys.backup_root(identity.replset, backup_id)
             if next(iter(self._ports.store.list(root)), None) is None:
                 return backup_id
             started_at += timedelta(seconds=1)
+
+    def _is_of_storage(self, entry: BackupEntry) -> bool:
+        return entry.storage == self._ports.label and keys.is_backup_id(entry.backup_id)
 
     # -- wait
 

@@ -133,10 +133,9 @@ class TaskReading:
             match error.code:
                 case "snapshot_too_old":
                     cursor.at = self._ports.source.write_note("a snapshot became too old")
-                case "cursor_gone":
-                    return
-                case "capped_position_lost":
-                    self._begin_natural(cursor)
+                case "cursor_gone" | "capped_position_lost":
+                    if cursor.member.collection.traits.is_capped:
+                        self._begin_natural(cursor)
                 case "collection_gone":
                     self._follow(cursor)
                 case _:

@@ -15,7 +15,7 @@ from agent.jobs.restore.load import Loading
 from agent.jobs.restore.objects import require_all
 from agent.jobs.restore.ports import RestorePorts
 from agent.jobs.restore.preparation import drop_unwanted, prepare
-from agent.jobs.restore.record import SwitchRecord, record_of
+from agent.jobs.restore.record import SwitchRecord, ended_notes, record_of, result_of
 from agent.jobs.restore.switch import Switch
 from agent.jobs.restore.window import check_window, replay_window
 from agent.jobs.workspace import Workspace
@@ -54,6 +54,10 @@ class RestoreJob:
 
     def run(self) -> Mapping[str, object]:
         """Do the restore, or finish the switch that an earlier coordinator began."""
+        result = self._switched()
+        if result is not None:
+            self._clean()
+            return result
         record = self._switching()
         if record is not None:
             return self._finish(record)
@@ -71,11 +75,34 @@ class RestoreJob:
             raise
         return self._finish(record)
 
+    def give_up(self) -> None:
+        """Remove temporary collections, unless the switch has begun: then there is no way back."""
+        if self._may_cancel.get():
+            self._clean()
+
     def _switching(self) -> SwitchRecord | None:
-        record = record_of(self._ports.notes.load(self._context.command_id))
+        record = record_of(self._noted())
         if record is not None:
             self._may_cancel.set(False)
         return record
+
+    def _switched(self) -> Mapping[str, object] | None:
+        """Return the result if an earlier run has made the whole switch.
+
+        Its temporary collections may be gone by now, and with them what a step would need: no
+        step may be made again.
+        """
+        result = result_of(self._noted())
+        if result is not None:
+            self._may_cancel.set(False)
+        return result
+
+    def _noted(self) -> Mapping[str, object] | None:
+        try:
+            return self._ports.notes.load(self._context.command_id)
+        except TransientError as error:
+            # Whether a switch has begun is unknown: this must not count as a failed restore.
+            raise LeaseLost("coordinator") from error
 
     def _enter(self, phase: Phase) -> None:
         self._context.held()
@@ -138,8 +165,18 @@ class RestoreJob:
             told = self._told(switch, record, error)
             self._clean()
             raise told from error
+        self._note_the_end(record)
         self._clean()
         return record.result
+
+    def _note_the_end(self, record: SwitchRecord) -> None:
+        """Write down that all is switched, before what the switch works with is removed."""
+        try:
+            self._ports.notes.save(
+                self._context.command_id, self._context.token, ended_notes(record)
+            )
+        except TransientError as error:
+            raise LeaseLost("coordinator") from error
 
     def _told(self, switch: Switch, record: SwitchRecord, error: PermanentError) -> PermanentError:
         """Say with the error how far the switch had come: it cannot be undone."""

@@ -98,6 +98,24 @@ def record_of(notes: Notes | None) -> SwitchRecord | None:
         raise _bad(repr(error)) from error
 
 
+def ended_notes(record: SwitchRecord) -> Notes:
+    """Return the notes of a job whose switch is complete: no step of it may be made again."""
+    return {"switched": _FORMAT, "result": record.result}
+
+
+def result_of(notes: Notes | None) -> Notes | None:
+    """Return the result that ``ended_notes`` wrote; None if the switch is not complete.
+
+    Raises: PermanentError ``bad_notes``.
+    """
+    if notes is None or "switched" not in notes:
+        return None
+    try:
+        return _mapping(notes["result"])
+    except (KeyError, TypeError) as error:
+        raise _bad(repr(error)) from error
+
+
 def namespace(text: str) -> Namespace | None:
     """Return a namespace of a record; None for the empty text."""
     return Namespace.parse(text) if text else None

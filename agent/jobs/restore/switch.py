@@ -37,6 +37,7 @@ class Switch:
         finished; Stopped and LeaseLost: the next coordinator goes on.
         """
         record = self._record
+        self._require_sources()
         for removal in record.displaced:
             self._remove(removal)
         crew = Crew(workers=self._ports.workers, stop=self._calm, held=self._check)
@@ -64,6 +65,18 @@ class Switch:
             for move in self._record.moves
             if find(Namespace.parse(move.target)) == move.uuid
         ]
+
+    def _require_sources(self) -> None:
+        """Refuse to go on without what is merged or read, and never renamed.
+
+        Merging users from a collection that is gone would remove every user.
+        """
+        record, find = self._record, self._ports.target.uuid
+        places = {each.place for each in record.views} | {each.place for each in record.scripts}
+        for place in sorted((places | {record.users, record.roles}) - {""}):
+            name = Namespace.parse(place)
+            if retry(lambda name=name: find(name), policy=_PATIENCE, stop=self._calm) is None:  # type: ignore[misc]
+                raise _lost(name, "what it holds")
 
     def _check(self) -> None:
         self._context.held()
@@ -95,7 +108,7 @@ class Switch:
         while not self._moved(move, place, target):
             self._check()
             try:
-                self._ports.switch.rename(place, target, self._ports.target.uuid(target))
+                self._rename(place, target)
             except TransientError as error:
                 waiting.tell(error)
                 self._calm.wait(_PAUSE_S)
@@ -106,6 +119,16 @@ class Switch:
             seconds = move.ttl_s
             self._steadily(lambda: switch.set_expiry(target, seconds))
 
+    def _rename(self, place: Namespace, target: Namespace) -> None:
+        replaced = self._ports.target.uuid(target)
+        try:
+            self._ports.switch.rename(place, target, replaced)
+        except PermanentError as error:
+            if error.code != "target_exists" or replaced is not None or not self._record.overwrite:
+                raise
+            # An application created it just now; the next look finds it, and it is replaced.
+            raise TransientError(error.code, error.message, hint=error.hint) from error
+
     def _moved(self, move: Move, place: Namespace, target: Namespace) -> bool:
         """Whether the target is the temporary collection; if not, whether it may become it."""
         find = self._ports.target.uuid
@@ -113,11 +136,7 @@ class Switch:
         if there == move.uuid:
             return True
         if retry(lambda: find(place), policy=_PATIENCE, stop=self._calm) != move.uuid:
-            raise PermanentError(
-                "switch_lost",
-                f"the temporary collection {place} for {target} is gone or was replaced",
-                hint="restore again with overwrite: true",
-            )
+            raise _lost(place, str(target))
         if there is not None and not self._record.overwrite:
             raise PermanentError(
                 "target_exists",
@@ -125,6 +144,14 @@ class Switch:
                 hint="restore again, with overwrite: true if it should be replaced",
             )
         return False
+
+
+def _lost(place: Namespace, target: str) -> PermanentError:
+    return PermanentError(
+        "switch_lost",
+        f"the temporary collection {place} for {target} is gone or was replaced",
+        hint="restore again with overwrite: true",
+    )
 
 
 class _Waiting:

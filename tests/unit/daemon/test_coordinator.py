@@ -1,11 +1,11 @@
 """The coordinator over fakes: leases, commands, jobs and their ends."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from agent.core.errors import PermanentError, TransientError
+from agent.core.errors import LeaseLost, PermanentError, TransientError
 from agent.core.flow import Stop
 from agent.core.keeper import Keeper
 from agent.core.log import get
@@ -14,9 +14,9 @@ from agent.daemon.coordinator import Coordinator, CoordinatorPorts
 from agent.daemon.overview import Overview
 from agent.model.backups import BackupEntry
 from agent.model.cluster_time import ClusterTime
-from agent.model.commands import Request
+from agent.model.commands import CommandRecord, Request
 from agent.model.leases import LEASE_S
-from agent.model.outcome import Failure
+from agent.model.outcome import Failure, Outcome
 from agent.model.progress import Progress
 from agent.model.states import State
 from agent.ports import Boards, Job, JobContext
@@ -58,6 +58,10 @@ class FakeJob:
         """Return what the test says."""
         return self.behave.may_cancel
 
+    def give_up(self) -> None:
+        """Count."""
+        self.behave.given_up += 1
+
 
 @dataclass
 class Behaviour:
@@ -68,6 +72,7 @@ class Behaviour:
     waits: bool = False
     may_cancel: bool = True
     planned: int = 0
+    given_up: int = 0
     tokens: list[int] = field(default_factory=list)
 
 
@@ -269,6 +274,92 @@ def test_transient_faults_are_tried_again_and_then_told() -> None:
     site.reach(site.coordinator(), command, State.FAILED)
     assert (MOST_TRIES, 1) == (len(site.behave.tokens), site.behave.planned)
     assert "storage_unreachable" == site.error(command)
+    assert 1 == site.behave.given_up
+
+
+def test_a_coordinator_that_took_over_fences_off_the_one_before_at_once() -> None:
+    """The first one may not know yet, and must not end what the second one goes on with."""
+    site = Site()
+    first, second = site.coordinator("a:1"), site.coordinator("b:1")
+    site.behave.waits = True
+    command = site.insert(command="backup")
+    site.reach(first, command, State.RUNNING)
+    stale = site.control.commands.get(command)
+    assert stale is not None
+    site.clock.move(LEASE_S + 1)
+    second.tick(site.stop)
+    eventually(lambda: len(site.behave.tokens) == 2, timeout_s=5)
+    with pytest.raises(LeaseLost):
+        site.control.commands.move(
+            stale, State.FAILED, site.behave.tokens[0], Outcome(coordinator="a:1")
+        )
+    site.behave.waits = False
+    site.reach(second, command, State.DONE)
+
+
+def test_a_command_that_ended_meanwhile_is_not_taken_over() -> None:
+    """The one before brought it to its end between the look at it and the start of its job."""
+    site = Site()
+    command = site.insert(command="backup")
+    site.behave.waits = True
+    first, second = site.coordinator("a:1"), site.coordinator("b:1")
+    site.reach(first, command, State.RUNNING)
+    stale = site.control.commands.get(command)
+    assert stale is not None
+    eventually(lambda: len(site.behave.tokens) == 1, timeout_s=5)
+    site.clock.move(LEASE_S + 1)
+    late = site.control.commands.open_commands
+    ended = Outcome(coordinator="a:1")
+
+    def end_then_show_as_before() -> Sequence[CommandRecord]:
+        found = late()
+        site.control.commands.move(stale, State.FAILED, site.behave.tokens[0], ended)
+        return found
+
+    site.control.commands.open_commands = end_then_show_as_before  # type: ignore[method-assign]
+    second.tick(site.stop)
+    site.control.commands.open_commands = late  # type: ignore[method-assign]
+    site.reach(second, site.insert(command="backup", note="next"), State.RUNNING)
+    assert State.FAILED is site.state(command)
+    eventually(lambda: len(site.behave.tokens) == 2, timeout_s=5)
+    second.resign("the test ends")
+
+
+def test_a_job_whose_end_could_not_be_written_is_run_again() -> None:
+    """A primary that is away at that moment is no fault of the job."""
+    site = Site()
+    coordinator = site.coordinator()
+    move = site.control.commands.move
+    site.behave.error = PermanentError("bad", "b")
+    away = [TransientError("no_primary", "none")]
+
+    def fail_once(record: CommandRecord, new: State, token: int, outcome: Outcome) -> bool:
+        if new is State.FAILED and away:
+            raise away.pop()
+        return move(record, new, token, outcome)
+
+    site.control.commands.move = fail_once  # type: ignore[method-assign]
+    command = site.insert(command="backup")
+    site.reach(coordinator, command, State.FAILED)
+    assert "bad" == site.error(command)
+
+
+def test_leading_begins_again_if_it_could_not_begin() -> None:
+    """A primary that went away in the middle must not leave the catalogue empty."""
+    site = Site(backed_up=False)
+    coordinator = site.coordinator()
+    insert, away = site.control.commands.insert, [TransientError("no_primary", "none")]
+
+    def fail_once(options: Mapping[str, object]) -> object:
+        if away:
+            raise away.pop()
+        return insert(options)
+
+    site.control.commands.insert = fail_once  # type: ignore[method-assign]
+    with pytest.raises(TransientError):
+        coordinator.tick(site.stop)
+    coordinator.tick(site.stop)
+    assert 1 == len(site.control.commands.commands)
 
 
 def test_an_old_command_expires_unexecuted() -> None:

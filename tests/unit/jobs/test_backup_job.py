@@ -138,6 +138,18 @@ def test_two_backups_within_a_second_have_two_ids() -> None:
     assert result["backup"] == "20261121T201513Z"
 
 
+def test_a_clock_that_is_behind_gives_no_earlier_id() -> None:
+    """The newest backup is found by its id, whichever host made it."""
+    site = Site()
+    site.clock.move(3600)
+    first = site.run(site.job())["backup"]
+    site.control.notes.forget("command")
+    site.control.tasks.remove("command")
+    site.clock.move(-3600)
+    second = site.run(site.job())["backup"]
+    assert ("20261121T211512Z", "20261121T211513Z") == (first, second)
+
+
 def test_oplog_is_stored_when_a_snapshot_became_too_old() -> None:
     """It reaches from before the first read time to the latest one, without a gap."""
     site = Site()
@@ -279,6 +291,34 @@ def test_a_storage_that_stays_away_ends_the_try_and_not_the_backup() -> None:
     site.store.fault = None
     site.clock.move(20)
     assert site.run(site.job(token=2))["docs"] == 30
+
+
+def test_a_backup_that_is_given_up_leaves_nothing() -> None:
+    """The storage came back too late for the last try; what was stored before goes."""
+    site = Site()
+
+    def work_then_cut() -> None:
+        site.work()
+        if site.control.tasks.glance("command").done_count:
+            site.store.fault = fail_from(1)
+
+    job = site.job()
+    with pytest.raises(TransientError):
+        site.run(job, work_then_cut)
+    assert {} != site.store.objects
+    site.store.fault = None
+    job.give_up()
+    assert {} == site.store.objects
+
+
+def test_a_backup_that_exists_is_not_given_up() -> None:
+    """Its manifest was written; only the last word about it was not."""
+    site = Site()
+    job = site.job()
+    site.run(job)
+    before = dict(site.store.objects)
+    job.give_up()
+    assert before == site.store.objects
 
 
 def test_a_task_that_nobody_can_do_fails_the_backup_with_its_own_error() -> None:

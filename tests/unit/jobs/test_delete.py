@@ -204,6 +204,19 @@ def test_damaged_backup_can_be_deleted_with_force() -> None:
     assert len([key for key in desk.store.objects if "/oplog/" in key]) == 2
 
 
+def test_what_a_backup_without_manifest_left_can_be_deleted_with_force() -> None:
+    """Its objects would stay for ever: nothing else names them."""
+    desk = Desk()
+    del desk.store.objects[keys.manifest(desk.cluster.identity().replset, OLD)]
+    assert code_of(desk.job(OLD)) == "unknown_backup"
+    job = desk.job(OLD, force=True)
+    job.plan()
+    job.run()
+    assert of(OLD, desk) == []
+    desk.notes.forget("c")
+    assert code_of(desk.job(OLD, force=True)) == "unknown_backup"
+
+
 def test_oplog_stays_while_another_manifest_is_damaged() -> None:
     """It may be needed by the backup that cannot be read now."""
     desk = Desk()

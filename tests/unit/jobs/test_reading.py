@@ -154,12 +154,15 @@ def test_another_agent_goes_on_after_the_last_recorded_chunk() -> None:
     assert bson.encode({"_id": 5}) == cluster.reads[1].after
 
 
-def test_a_capped_collection_is_read_again_from_its_start_and_earlier_chunks_are_void() -> None:
+@pytest.mark.parametrize("code", ["capped_position_lost", "cursor_gone", "collection_gone"])
+def test_a_capped_collection_is_read_again_from_its_start_and_earlier_chunks_are_void(
+    code: str,
+) -> None:
     """Natural order cannot be resumed; replay starts before the read that counts."""
     capped = collection("shop.log", capped=True)
     cluster, store, board, task = MemoryCluster(), MemoryStore(), _Board(), _task(capped)
     cluster.add(capped, range(10))
-    cluster.fault = fail_batch(3, PermanentError("capped_position_lost", "overtaken"))
+    cluster.fault = fail_batch(3, PermanentError(code, "overtaken"))
     _run(cluster, store, board, task)
     copy = _copy(task, board, capped.uuid)
     assert list(range(10)) == _ids(store, copy)
