@@ -7,6 +7,7 @@ from agent.aws.session import connect_s3
 from agent.core.errors import PermanentError
 from agent.core.flow import Stop
 from agent.ports import (
+    JobContext,
     ObjectStore,
 )
 from agent.settings import S3Settings, Settings
@@ -22,6 +23,7 @@ class Stores:
     def __init__(self, settings: Settings, environment: Mapping[str, str], stop: Stop) -> None:
         self._environment = environment
         self._main = settings.storage.label
+        self._settings = {one.label: one for one in settings.storages}
         self._stores = {
             one.label: open_store(one, connect=self.connect, stop=stop) for one in settings.storages
         }
@@ -43,6 +45,15 @@ class Stores:
                 hint=f"configured: {', '.join(sorted(self._stores))}",
             )
         return wanted, self._stores[wanted]
+
+    def open_for(self, label: str, context: JobContext) -> ObjectStore:
+        """Return a storage that tries again only while a job may go on and its lease is held."""
+        return open_store(
+            self._settings[label],
+            connect=self.connect,
+            stop=context.stop,
+            on_retry=lambda _error, _number: context.held(),
+        )
 
     def labels(self) -> Sequence[str]:
         """Return all labels, the main storage's first."""

@@ -69,6 +69,7 @@ class Workshop:
             source=self._parts.source,
             oplog=self._parts.oplog,
             store=store,
+            commit_store=self._stores.open_for(label, context),
             label=label,
             board=self._boards.tasks,
             notes=self._boards.notes,

@@ -48,12 +48,15 @@ LONGEST_STALL_S: Final = 180.0
 class BackupPorts:
     """What a backup needs; ``label`` names the storage that ``store`` is.
 
+    ``commit_store`` is the same one, for the manifest alone: it tries again only while the
+    lease is held, so that a manifest never comes after the next coordinator's clean-up.
     ``glance_s`` is how often the tasks are looked at.
     """
 
     source: ClusterSource
     oplog: OplogReader
     store: ObjectStore
+    commit_store: ObjectStore
     label: str
     board: TaskBoard
     notes: JobNotes
@@ -196,6 +199,8 @@ class BackupJob:
                 raise PermanentError(worst.code, worst.message, hint=worst.hint)
             if seen.done_count == seen.total_count == outset.task_count:
                 return outset
+            if seen.total_count < outset.task_count:
+                raise _given_up()
             now = clock.monotonic()
             if seen != last or seen.running_count:
                 last, changed_at = seen, now
@@ -272,7 +277,7 @@ class BackupJob:
         self._context.held()
         self._context.stop.check()
         try:
-            self._ports.store.put(key, manifest_json.encode(manifest))
+            self._ports.commit_store.put(key, manifest_json.encode(manifest))
         except PermanentError as error:
             if error.code != "object_exists":
                 raise
@@ -305,6 +310,14 @@ class BackupJob:
         replset = self._ports.source.identity().replset
         pause_s = 2 * self._ports.glance_s
         remove_objects(self._ports.store, replset, backup_id, pause_s=pause_s)
+
+
+def _given_up() -> PermanentError:
+    return PermanentError(
+        "backup_given_up",
+        "tasks of this backup are gone: an earlier coordinator failed or cancelled it and died",
+        hint="its log and the events say why; insert the command again",
+    )
 
 
 def _no_reader() -> PermanentError:

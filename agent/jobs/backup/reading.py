@@ -24,6 +24,8 @@ CHUNK_RAW_BYTES: Final = 48 * _MIB
 # Small collections are recorded together: one write a second instead of one each.
 RECORD_EVERY_S: Final = 1.0
 RECORD_EVERY_COUNT: Final = 50
+# Newer snapshots in a row at which not one document could be read.
+MOST_BARREN: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class _Cursor:
     sequence: int
     is_read: bool = False
     gone_at: ClusterTime | None = None
+    barren: int = 0
+    renewed_after: bytes | None = None
     last_batch: bytes | memoryview = field(default=b"")
 
 
@@ -132,7 +136,7 @@ class TaskReading:
         except PermanentError as error:
             match error.code:
                 case "snapshot_too_old":
-                    cursor.at = self._ports.source.write_note("a snapshot became too old")
+                    self._renew_snapshot(cursor)
                 case "cursor_gone" | "capped_position_lost":
                     if cursor.member.collection.traits.is_capped:
                         self._begin_natural(cursor)
@@ -140,6 +144,18 @@ class TaskReading:
                     self._follow(cursor)
                 case _:
                     raise
+
+    def _renew_snapshot(self, cursor: _Cursor) -> None:
+        """Take a newer time; give up if the server keeps no history to read anything at all."""
+        cursor.barren = cursor.barren + 1 if cursor.after == cursor.renewed_after else 1
+        cursor.renewed_after = cursor.after
+        if cursor.barren > MOST_BARREN:
+            raise PermanentError(
+                "no_snapshot_history",
+                f"{cursor.member.collection.namespace} cannot be read at any snapshot time",
+                hint="raise minSnapshotHistoryWindowInSeconds (300 by default)",
+            )
+        cursor.at = self._ports.source.write_note("a snapshot became too old")
 
     def _follow(self, cursor: _Cursor) -> None:
         collection = cursor.member.collection

@@ -16,6 +16,8 @@ from agent.ports import TaskBoard
 MOST_ATTEMPTS: Final = 20
 # Another node may take a task at once; this one tries it again only after a pause.
 GIVE_BACK_S: Final = 1.0
+# What is wrong with this agent alone: others may do the task all the same.
+_OWN_FAULTS: Final = frozenset({"unknown_storage"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,8 @@ class TaskRunner:
             self._give_back(claim, _failure(claim, error) if _is_last(claim) else None)
         except PermanentError as error:
             log.error("task failed", code=error.code, reason=error.message, hint=error.hint)
-            self._give_back(claim, _failure(claim, error))
+            is_final = error.code not in _OWN_FAULTS or _is_last(claim)
+            self._give_back(claim, _failure(claim, error) if is_final else None)
 
     def _give_back(self, claim: Claim, failure: TaskFailure | None) -> None:
         try:

@@ -57,6 +57,7 @@ class Site:
             source=self.cluster,
             oplog=self.oplog,
             store=self.store,
+            commit_store=self.store,
             label="main",
             board=self.control.tasks,
             notes=self.control.notes,
@@ -337,6 +338,24 @@ def test_no_node_that_reads_is_told_after_a_while() -> None:
     with pytest.raises(PermanentError) as caught:
         site.run(site.job(), lambda: site.clock.move(10))
     assert "no_node_reads" == caught.value.code
+
+
+def test_tasks_that_are_gone_end_the_backup_at_once() -> None:
+    """An earlier coordinator had begun to clean up, and died over it."""
+    site, stop = Site(), Stop()
+
+    def stop_when_published() -> None:
+        if site.control.tasks.glance("command").total_count:
+            stop.set("the agent stops")
+
+    with pytest.raises(Stopped):
+        site.run(site.job(token=1, stop=stop), stop_when_published)
+    site.work()
+    site.control.tasks.remove("command")
+    with pytest.raises(PermanentError) as caught:
+        site.run(site.job(token=2))
+    assert caught.value.code in {"backup_given_up", "backup_incomplete"}
+    assert {} == site.store.objects
 
 
 def test_a_pattern_that_matches_nothing_is_refused_in_the_plan() -> None:

@@ -188,6 +188,20 @@ def test_a_storage_that_refuses_fails_the_task_at_any_call(call: int) -> None:
         assert list(range(10)) == _ids(store, _copy(task, board, part.uuid))
 
 
+def test_a_server_without_history_is_told_and_not_asked_for_ever() -> None:
+    """Each newer time is refused again: nobody can read this collection."""
+    cluster, store, board, task = MemoryCluster(), MemoryStore(), _Board(), _task(PLAIN)
+    cluster.add(PLAIN, range(10))
+
+    def too_old(_batch: int) -> None:
+        raise PermanentError("snapshot_too_old", "too old")
+
+    cluster.fault = too_old
+    with pytest.raises(PermanentError) as caught:
+        _run(cluster, store, board, task)
+    assert "no_snapshot_history" == caught.value.code
+
+
 def test_a_lost_claim_records_nothing() -> None:
     """An agent whose time is over leaves no trace in the task."""
     cluster, store, board, task = MemoryCluster(), MemoryStore(), _Board(), _task(PLAIN)
