@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+from pymongo.errors import PyMongoError
 from rich.console import Console
 
 from tests.bench import latency, table, throughput
@@ -35,6 +36,14 @@ def _measures(sizes: Sizes, *, many: int, long: bool) -> dict[str, Measure]:
         "restore": lambda place: throughput.restore(place, sizes),
         "many": many_collections,
     }
+
+
+def _rows(part: str, measure: Measure, place: Stage) -> list[Row]:
+    """Measure one part; what goes wrong stands in the table, and the other parts go on."""
+    try:
+        return measure(place)
+    except (AssertionError, PyMongoError, OSError) as error:
+        return [Row(what=part, measured=f"failed: {error}", is_met=False)]
 
 
 @click.command()
@@ -73,7 +82,7 @@ def main(
         for part in _PARTS:
             if part in wanted:
                 with _told(console, part):
-                    rows += measures[part](place)
+                    rows += _rows(part, measures[part], place)
     table.show(rows, console)
     if markdown is not None:
         table.write_markdown(rows, markdown)

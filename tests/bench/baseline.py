@@ -26,7 +26,7 @@ Plan = Mapping[str, Any]
 
 # Batches of about 1 MiB are the quickest to read: the allocator keeps their memory.
 READ_BYTES: Final = 1024**2
-# The quickest of 1, 4, 16 and 48 MiB, on 2 cores with three nodes.
+# Of 1, 4, 16 and 48 MiB the best median of four rounds, by little more than chance would give.
 INSERT_BYTES: Final = 4 * 1024**2
 _RAW: Final = CodecOptions(document_class=RawBSONDocument)
 

@@ -19,6 +19,8 @@ from tests.testbed.s3 import FastS3Server
 from tests.testbed.waiting import eventually
 
 CONTROL: Final = "backstay"
+# Longer than any measured command on a machine that does other work too.
+_PATIENCE_S: Final = 900.0
 _ENDS: Final = frozenset({"done", "failed", "canceled", "rejected", "expired"})
 
 
@@ -87,7 +89,7 @@ class Stage:
     def command(self, command: str, *, poll_s: float = 0.05, **options: object) -> Ended:
         """Insert a command, wait for its end, and return how long that took.
 
-        Raises: AssertionError if it does not end ``done``.
+        Raises: AssertionError if it does not end ``done``, or not at all.
         """
         commands = self.client[CONTROL]["commands"]
         began = time.monotonic()
@@ -100,6 +102,7 @@ class Stage:
                 picked_up_s = elapsed_s
             if seen.get("state") in _ENDS:
                 break
+            assert elapsed_s < _PATIENCE_S, f"{command} is {seen.get('state')} for too long"
             time.sleep(poll_s)
         assert seen["state"] == "done", f"{command} ended {seen['state']}: {seen.get('error')}"
         return Ended(picked_up_s=picked_up_s, wall_s=elapsed_s, result=seen["result"])
