@@ -65,9 +65,7 @@ class Coordinator:
         try:
             while True:
                 self._tick_safely(stop)
-                if stop.wait(
-                    self._ports.poll_s if self._active is None else min(0.5, self._ports.poll_s)
-                ):
+                if stop.wait(self._pause_s()):
                     return
         finally:
             self.resign("the agent stops")
