@@ -7,12 +7,12 @@ from typing import Final
 
 from agent.codec import manifest_json
 from agent.core.clock import Clock
-from agent.core.errors import PermanentError, Stopped
+from agent.core.errors import PermanentError, Stopped, TransientError
 from agent.core.flow import Shared
 from agent.core.log import Log
 from agent.jobs.backup import planning
 from agent.jobs.backup.assembly import assemble, needs_window
-from agent.jobs.backup.cleaning import remove_objects
+from agent.jobs.backup.cleaning import remove_objects, remove_unnamed
 from agent.jobs.backup.notes import BackupNotes, Draft, Outset
 from agent.jobs.backup.statement import Stamp, build_manifest, window_of
 from agent.jobs.backup.window import WindowPlace, WindowRecorder
@@ -103,6 +103,7 @@ class BackupJob:
         """Make the backup, or go on with it."""
         manifest = self._made()
         self._ports.catalogue.put(entry_of(manifest, self._ports.label))
+        self._sweep(manifest)
         return _result(manifest)
 
     def _made(self) -> Manifest:
@@ -294,6 +295,13 @@ class BackupJob:
         return manifest_json.decode(self._ports.store.get(key))
 
     # -- clean up
+
+    def _sweep(self, manifest: Manifest) -> None:
+        """Remove what is not in the backup; the backup is good, whether that works or not."""
+        try:
+            remove_unnamed(self._ports.store, manifest)
+        except (PermanentError, TransientError) as error:
+            self._ports.log.warning("unnamed objects stay", code=error.code, reason=error.message)
 
     def _clean_up(self) -> None:
         """Remove what the notes tell of, after a failure or a cancel."""

@@ -58,7 +58,10 @@ class _Cursor:
 
 
 class TaskReading:
-    """One claim's work. ``record`` writes what was stored; ``held`` raises LeaseLost in time."""
+    """One claim's work. ``record`` writes what was stored; ``held`` raises LeaseLost in time.
+
+    ``stored`` lists the keys of everything that was, or may have been, uploaded.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class TaskReading:
         self._held = held
         self._stop = stop
         self._pending: list[Record] = []
+        self.stored: list[str] = []
         self._recorded_at = ports.clock.monotonic()
 
     def run(self) -> None:
@@ -212,6 +216,7 @@ class TaskReading:
         )
         done = chunk.finish()
         self._held()
+        self.stored.append(key)
         self._ports.store.put(key, done.body)
         if not collection.traits.is_capped:
             cursor.after = _last_id(cursor)

@@ -8,6 +8,7 @@ from agent.core.errors import LeaseLost, PermanentError, Stopped, TransientError
 from agent.core.flow import Stop
 from agent.core.keeper import Held
 from agent.core.log import Log
+from agent.jobs.backup.cleaning import remove_late
 from agent.jobs.backup.reading import ReadingPorts, TaskReading
 from agent.model.tasks import Claim, Record, TaskFailure
 from agent.ports import TaskBoard
@@ -41,11 +42,14 @@ class TaskRunner:
 
         try:
             ports = self.reading(claim.task.storage)
-            TaskReading(claim, ports, record=record, held=held.check, stop=stop).run()
-            held.check()
-            self.board.finish(claim)
-        except LeaseLost:
-            log.warning("task lost", token=claim.token)
+            work = TaskReading(claim, ports, record=record, held=held.check, stop=stop)
+            try:
+                work.run()
+                held.check()
+                self.board.finish(claim)
+            except LeaseLost:
+                log.warning("task lost", token=claim.token)
+                self._clean(claim, ports, work.stored)
         except Stopped:
             self._give_back(claim, None)
             raise
@@ -56,6 +60,11 @@ class TaskRunner:
             log.error("task failed", code=error.code, reason=error.message, hint=error.hint)
             is_final = error.code not in _OWN_FAULTS or _is_last(claim)
             self._give_back(claim, _failure(claim, error) if is_final else None)
+
+    def _clean(self, claim: Claim, ports: ReadingPorts, stored: Sequence[str]) -> None:
+        """Remove what came too late; while the task exists, its next holder may need it."""
+        if stored and not self.board.glance(claim.task.job).total_count:
+            remove_late(ports.store, ports.replset, claim.task.backup_id, stored)
 
     def _give_back(self, claim: Claim, failure: TaskFailure | None) -> None:
         try:

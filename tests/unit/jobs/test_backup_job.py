@@ -322,6 +322,37 @@ def test_a_backup_that_exists_is_not_given_up() -> None:
     assert before == site.store.objects
 
 
+def test_what_a_dead_reader_left_is_swept_when_the_backup_is_committed() -> None:
+    """Only what the manifest names stays."""
+    site = Site()
+    orphan = keys.backup_root("rs", "20261121T201512Z") + "data/shop/c0/000000-1-9.bson.zst"
+
+    def work_then_leave_an_orphan() -> None:
+        site.work()
+        if MANIFEST not in site.store.objects and site.control.notes.load("command"):
+            site.store.objects.setdefault(orphan, b"x")
+
+    site.run(site.job(), work_then_leave_an_orphan)
+    assert orphan not in site.store.objects
+    assert len(site.store.objects) == 4
+
+
+def test_an_upload_that_ends_after_a_cancel_is_removed_by_its_worker() -> None:
+    """The cancel could not see it yet; nobody else ever would."""
+    site, canceled = Site(), Stop()
+
+    def cancel_under_the_upload(_call: int, method: str, key: str) -> None:
+        if method == "put" and "/data/" in key and not canceled.is_set:
+            canceled.set(CANCELED)
+            eventually(lambda: not site.control.tasks.glance("command").total_count)
+
+    site.store.fault = cancel_under_the_upload
+    with pytest.raises(Stopped):
+        site.run(site.job(stop=canceled))
+    assert canceled.is_set
+    assert {} == site.store.objects
+
+
 def test_a_task_that_nobody_can_do_fails_the_backup_with_its_own_error() -> None:
     """The operator reads what went wrong, not that something did."""
     site = Site()
