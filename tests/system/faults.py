@@ -29,6 +29,25 @@ def end_slow_reads(nodes: Sequence[Node]) -> None:
 
 
 @contextmanager
+def slow_inserts(nodes: Sequence[Node], wait_ms: int = 3000) -> Iterator[None]:
+    """Make every insert command of an agent wait before it begins: a restore loads for long."""
+    blocked = {
+        "failCommands": ["insert"],
+        "blockConnection": True,
+        "blockTimeMS": wait_ms,
+        "appName": "backstay",
+    }
+    for node in nodes:
+        _set(node, {"mode": "alwaysOn", "data": blocked}, "failCommand")
+    try:
+        yield
+    finally:
+        for node in nodes:
+            if node.is_running:
+                _set(node, {"mode": "off"}, "failCommand")
+
+
+@contextmanager
 def held_by_transaction(replica_set: ReplicaSet, database: str, name: str) -> Iterator[None]:
     """Keep a transaction open on a collection, for which a rename over it has to wait."""
     client = replica_set.client()
@@ -42,5 +61,5 @@ def held_by_transaction(replica_set: ReplicaSet, database: str, name: str) -> It
             return  # the server had ended it
 
 
-def _set(node: Node, how: Document) -> None:
-    node.client().admin.command({"configureFailPoint": "setYieldAllLocksWait", **how})
+def _set(node: Node, how: Document, fail_point: str = "setYieldAllLocksWait") -> None:
+    node.client().admin.command({"configureFailPoint": fail_point, **how})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.system.faults import held_by_transaction, slow_reads
+from tests.system.faults import held_by_transaction, slow_inserts, slow_reads
 from tests.system.observed import of_users
 from tests.system.protected import error_of, protected
 from tests.system.storages import BucketStorage
@@ -30,9 +30,10 @@ def test_cancelled_jobs_leave_no_trace(replica_set: ReplicaSet, storage: BucketS
         backup = cluster.done("backup")["backup"]
         client["shop"]["orders"].delete_many({"_id": {"$lt": 100}})
         changed = contents(client, databases=["shop"])
-        order = cluster.order("restore", backup=backup, overwrite=True)
-        cluster.reaches(order, "loading", "checking", "indexing")
-        assert "done" == cluster.run("cancel", target=order)["state"]
+        with slow_inserts(replica_set.nodes):
+            order = cluster.order("restore", backup=backup, overwrite=True)
+            cluster.reaches(order, "loading")
+            assert "done" == cluster.run("cancel", target=order)["state"]
         assert "canceled" == cluster.end_of(order)["state"]
         assert [] == differences(changed, of_users(contents(client, databases=["shop"])))
         cluster.check_clean()

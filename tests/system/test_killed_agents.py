@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.faults import end_slow_reads, held_by_transaction, slow_reads
+from tests.system.faults import end_slow_reads, held_by_transaction, slow_inserts, slow_reads
 from tests.system.observed import of_users
 from tests.system.protected import Protected, protected
 from tests.system.storages import BucketStorage, DirectoryStorage, chunk_keys, manifest_keys
@@ -76,10 +76,11 @@ def test_restore_survives_its_coordinator_before_the_switch(cluster: Protected) 
     cluster.client["shop"].drop_collection("items")
     changed = _shop(cluster)
 
-    order = cluster.order("restore", backup=backup, overwrite=True)
-    cluster.reaches(order, "loading", "indexing", "checking")
-    victim = cluster.coordinator()
-    victim.kill()
+    with slow_inserts(cluster.replica_set.nodes):
+        order = cluster.order("restore", backup=backup, overwrite=True)
+        cluster.reaches(order, "loading")
+        victim = cluster.coordinator()
+        victim.kill()
     assert [] == differences(changed, _shop(cluster)), "nothing is touched before the switch"
 
     document = cluster.end_of(order)

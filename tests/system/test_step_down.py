@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.system.faults import slow_reads
+from tests.system.faults import slow_inserts, slow_reads
 from tests.system.protected import protected
 from tests.system.second_replay import live_picture, note, replayed_picture
 from tests.system.storages import DirectoryStorage
@@ -30,9 +30,10 @@ def test_step_down_during_backup_and_restore(
         moment = result["result"]["consistent_at"]
         expected = replayed_picture(client, ["shop"], begin, moment)
 
-        order = cluster.order("restore", backup=result["result"]["backup"], overwrite=True)
-        cluster.reaches(order, "loading", "replaying", "indexing", "checking")
-        replica_set.step_down()
+        with slow_inserts(replica_set.nodes):
+            order = cluster.order("restore", backup=result["result"]["backup"], overwrite=True)
+            cluster.reaches(order, "loading")
+            replica_set.step_down()
 
         document = cluster.end_of(order)
         assert "done" == document["state"], document
