@@ -110,7 +110,7 @@ def arrange(
     if replaced and not wish.overwrite:
         raise PermanentError(
             "target_exists",
-            f"{some([each.namespace for each in replaced])} exist already",
+            f"already there: {some([each.namespace for each in replaced])}",
             hint="restore under another name with rename, or replace with overwrite: true",
             namespaces=tuple(str(each.namespace) for each in replaced),
         )
