@@ -17,6 +17,9 @@ from agent.mongo.errors import translated
 from agent.ports import EventLog
 
 _PLAIN: Final = (str, bool, int, float, ObjectId, ClusterTime, type(None))
+# BSON's largest whole numbers: a fact beyond them must not cost the whole event.
+_LEAST: Final = -(2**63)
+_MOST: Final = 2**63 - 1
 
 
 class MongoEvents:
@@ -51,6 +54,8 @@ class MongoEvents:
 
 
 def _shown(fact: object) -> object:
+    if isinstance(fact, int) and not _LEAST <= fact <= _MOST:
+        return str(fact)
     return to_bson(fact) if isinstance(fact, _PLAIN) else str(fact)
 
 

@@ -32,7 +32,10 @@ CLAIM_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """All ports of one control database; a claim of a task lasts for `CLAIM_S`."""
+    """All ports of one control database; a claim of a task lasts for `CLAIM_S`.
+
+    `event_count` counts the events that were really written.
+    """
 
     leases: LeaseStore
     commands: CommandBoard
@@ -41,6 +44,7 @@ class Control:
     status: StatusBoard
     backups: BackupCatalogue
     events: EventLog
+    event_count: Callable[[], int]
     drop: Callable[[], None]
 
 
@@ -57,6 +61,7 @@ def control(request: pytest.FixtureRequest) -> Iterator[Control]:
             status=memory.status,
             backups=memory.backups,
             events=memory.events,
+            event_count=lambda: len(memory.events.written),
             drop=memory.drop,
         )
         return
@@ -80,5 +85,6 @@ def control(request: pytest.FixtureRequest) -> Iterator[Control]:
             status=MongoStatus(database),
             backups=MongoBackups(database),
             events=MongoEvents(database, "a:1"),
+            event_count=lambda: database["events"].count_documents({}),
             drop=drop,
         )

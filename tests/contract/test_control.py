@@ -271,3 +271,4 @@ class TestEvents:
         control.events.write(
             "info", "x", "m", size=3, at=ClusterTime(1, 2), odd=object(), big=2**70
         )
+        assert 1 == control.event_count()
