@@ -8,7 +8,7 @@ from types import FrameType
 
 import pytest
 
-from tests.testbed.mongod import Client
+from tests.testbed.clients import Client, closing_clients
 from tests.testbed.replica_set import ReplicaSet
 from tests.testbed.s3 import Bucket, S3Server
 from tests.testbed.waiting import eventually
@@ -23,6 +23,29 @@ def pytest_configure() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_client_outlives_the_run() -> Iterator[None]:
+    """Fail the run, not a test, when somebody's MongoClient was never closed."""
+    yield
+
+    def left() -> list[str]:
+        return [each.name for each in threading.enumerate() if each.name.startswith("pymongo_")]
+
+    eventually(lambda: not left(), timeout_s=15, message="every MongoClient is closed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_client_outlives_its_module() -> Iterator[None]:
+    with closing_clients():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_client_outlives_its_test(_no_client_outlives_its_module: None) -> Iterator[None]:
+    with closing_clients():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import bson
 from bson import ObjectId
 from pymongo import IndexModel, WriteConcern
 
-from tests.testbed.mongod import Client, Document
+from tests.testbed.clients import Client, Document
 
 GIB: Final = 1024**3
 # Each loader thread sends this much by one insert.

@@ -12,7 +12,7 @@ from typing import IO, Any, Final, Self
 from bson import json_util
 
 from tests.testbed.agents import Agent, Agents, s3_storage
-from tests.testbed.mongod import Client, Document
+from tests.testbed.clients import Client, Document, closing_clients
 from tests.testbed.programs import REPOSITORY
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 from tests.testbed.s3 import FastS3Server
@@ -112,7 +112,11 @@ class Stage:
 def stage(*, workers: int, oplog_size_mb: int = 6000, cache_gb: float = 1.0) -> Iterator[Stage]:
     """Start everything but the agents; end and remove all at the end."""
     spec = ReplicaSetSpec(nodes=3, oplog_size_mb=oplog_size_mb, cache_gb=cache_gb)
-    with ReplicaSet.start(spec) as replica_set, FastS3Server.start() as server:
+    with (
+        ReplicaSet.start(spec) as replica_set,
+        FastS3Server.start() as server,
+        closing_clients(),
+    ):
         made = Stage(replica_set, server, workers)
         try:
             yield made

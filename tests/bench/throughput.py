@@ -9,7 +9,7 @@ from typing import Any, Final
 from tests.bench import data, gauges, table
 from tests.bench.stage import Baseline, Stage
 from tests.bench.table import Row
-from tests.testbed.mongod import Document
+from tests.testbed.clients import Document
 
 SMALL: Final = "bench_small"
 MIDDLE: Final = "bench_middle"

@@ -15,8 +15,8 @@ from bson import Timestamp
 from tests.demo import data
 from tests.demo.story import State, Story, compare, sizes, users_hash
 from tests.testbed.agents import COMMAND, Agent, Agents, s3_storage
+from tests.testbed.clients import Client
 from tests.testbed.hashes import contents
-from tests.testbed.mongod import Client
 from tests.testbed.replica_set import ReplicaSet
 from tests.testbed.s3 import S3Server
 
@@ -47,7 +47,7 @@ def _play(story: Story, stack: ExitStack) -> bool:
     story.step("A replica set of three nodes, an S3 server, and an agent beside each node")
     replica_set = stack.enter_context(ReplicaSet.start())
     s3 = stack.enter_context(S3Server.start())
-    client = replica_set.client()
+    client = stack.enter_context(replica_set.client())
     storage = s3_storage(s3, s3.create_bucket("demo-backups"), "demo")
     agents = stack.enter_context(Agents.start(replica_set, storage))
     for address, state in sorted(replica_set.states().items(), key=lambda pair: pair[1]):

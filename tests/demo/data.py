@@ -11,7 +11,7 @@ from bson import Decimal128, ObjectId
 from pymongo import ASCENDING, DESCENDING, TEXT, IndexModel
 from pymongo.errors import PyMongoError
 
-from tests.testbed.mongod import Client, Document
+from tests.testbed.clients import Client, Document
 
 ORDERS: Final = 110_000
 _CUSTOMERS: Final = 40_000

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tests.testbed.clients import Client
 from tests.testbed.hashes import Contents, differences
-from tests.testbed.mongod import Client
 
 _SHOWN_CHARACTERS = 12
 

@@ -11,7 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo.operations import IndexModel
 
-from tests.testbed.mongod import Client
+from tests.testbed.clients import Client
 
 BEGAN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 

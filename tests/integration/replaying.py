@@ -22,7 +22,7 @@ from agent.model.names import Namespace, is_backed_up
 from agent.mongo.apply import MongoReplayTarget
 from agent.mongo.target import MongoTarget
 from agent.ports import Batch
-from tests.testbed.mongod import Client
+from tests.testbed.clients import Client
 
 RAW: CodecOptions[RawBSONDocument] = OPTIONS
 _CONTROL = "backstay"

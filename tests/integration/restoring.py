@@ -26,7 +26,7 @@ from agent.mongo.target import MongoTarget
 from agent.ports import JobContext, RestoreTarget, SwitchTarget
 from tests.fakes.control import MemoryEvents, MemoryNotes
 from tests.fakes.store import MemoryStore
-from tests.testbed.mongod import Client
+from tests.testbed.clients import Client
 
 CONTROL = "backstay"
 STARTED = datetime(2026, 11, 21, 20, 15, 12, tzinfo=UTC)

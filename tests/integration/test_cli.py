@@ -16,7 +16,7 @@ from agent.cli.console import Documents
 from agent.model.cluster_time import ClusterTime
 from agent.mongo.console import MongoDocuments
 from tests.testbed.agents import COMMAND, Agent, Agents, filesystem_storage
-from tests.testbed.mongod import Client
+from tests.testbed.clients import Client
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 from tests.testbed.waiting import eventually
 

@@ -11,8 +11,8 @@ from pymongo.errors import OperationFailure
 
 from agent.cli.grants import Purpose, script
 from tests.testbed.agents import Agent, Agents, AgentSpec, filesystem_storage
+from tests.testbed.clients import Client, Document
 from tests.testbed.hashes import contents, differences
-from tests.testbed.mongod import Client, Document
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 from tests.testbed.shell import ShellResult, run_mongosh
 

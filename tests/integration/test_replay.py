@@ -13,7 +13,7 @@ from agent.jobs.workspace import Workspace
 from agent.model.names import TEMPORARY_PREFIX, Namespace
 from tests.integration import activities
 from tests.integration.replaying import Source
-from tests.testbed.mongod import Client
+from tests.testbed.clients import Client
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 from tests.testbed.waiting import eventually
 

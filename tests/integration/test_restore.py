@@ -22,8 +22,8 @@ from agent.mongo.switch import MongoSwitch
 from agent.mongo.target import MongoTarget
 from agent.ports import CANCELED
 from tests.integration.restoring import Desk, drop_all, raw_documents, temporaries
+from tests.testbed.clients import Client
 from tests.testbed.hashes import Contents, contents, differences
-from tests.testbed.mongod import Client
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 from tests.testbed.waiting import eventually
 

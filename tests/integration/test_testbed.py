@@ -13,8 +13,9 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from pymongo.write_concern import WriteConcern
 
+from tests.testbed.clients import Client
 from tests.testbed.hashes import contents, database_hashes, differences
-from tests.testbed.mongod import Client, Node, NodeSpec
+from tests.testbed.mongod import Node, NodeSpec
 from tests.testbed.programs import REPOSITORY
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 from tests.testbed.s3 import Bucket, FastS3Server

@@ -13,7 +13,7 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from tests.system.raw_bson import plain, raw
-from tests.testbed.mongod import Client
+from tests.testbed.clients import Client
 
 UUID_COUNT = 100_000
 # Over 64 MiB a collection is cut into ranges of `_id`.

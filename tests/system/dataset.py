@@ -15,7 +15,7 @@ from pymongo.database import Database
 
 from tests.system import raw_bson
 from tests.system.raw_bson import plain, raw
-from tests.testbed.mongod import Client, Document
+from tests.testbed.clients import Client, Document
 
 _NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 # Years from now: nothing expires while a test looks at it.

@@ -6,7 +6,7 @@ from typing import Any
 from pymongo.collation import Collation
 
 from tests.system.writer import Step
-from tests.testbed.mongod import Client
+from tests.testbed.clients import Client
 
 DATABASES = ("ddl_one", "ddl_two")
 _NAMES = tuple(f"c{n}" for n in range(8))

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from pymongo.errors import PyMongoError
 
-from tests.testbed.mongod import Document, Node
+from tests.testbed.clients import Document
+from tests.testbed.mongod import Node
 from tests.testbed.replica_set import ReplicaSet
 
 

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from bson import json_util
 from bson.timestamp import Timestamp
 
+from tests.testbed.clients import Client, Document
 from tests.testbed.hashes import Contents, contents, differences
-from tests.testbed.mongod import Client, Document
 
 _Value = TypeVar("_Value")
 

@@ -9,7 +9,7 @@ from pymongo.errors import PyMongoError
 from tests.system.observed import TEMPORARY
 from tests.system.storages import Storage
 from tests.testbed.agents import Agent, Agents, Settings
-from tests.testbed.mongod import Document
+from tests.testbed.clients import Document
 from tests.testbed.replica_set import ReplicaSet
 from tests.testbed.waiting import eventually
 

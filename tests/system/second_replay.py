@@ -15,7 +15,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
-from tests.testbed.mongod import Client, Document
+from tests.testbed.clients import Client, Document
 
 _RAW = CodecOptions(document_class=RawBSONDocument)
 _ID_INDEX = "_id_"

@@ -13,7 +13,7 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from tests.testbed.mongod import Client, Document
+from tests.testbed.clients import Client, Document
 
 Step = Callable[[Client, random.Random], object]
 

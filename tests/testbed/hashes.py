@@ -12,7 +12,7 @@ from bson import json_util
 from bson.timestamp import Timestamp
 from pymongo.database import Database
 
-from tests.testbed.mongod import Client, Document
+from tests.testbed.clients import Client, Document
 
 Values = Mapping[str, str]
 

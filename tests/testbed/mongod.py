@@ -4,12 +4,12 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from tests.testbed import programs
+from tests.testbed.clients import Client, Document, open_client
 from tests.testbed.loopback import HOST, free_port
 from tests.testbed.process import (
     Process,
@@ -18,9 +18,6 @@ from tests.testbed.process import (
     scratch_directory,
 )
 from tests.testbed.waiting import eventually
-
-Document = dict[str, Any]
-Client = MongoClient[Document]
 
 USER = "root"
 PASSWORD = "testbed-root-secret"
@@ -58,7 +55,6 @@ class Node:
         self.port = free_port()
         self.directory = scratch_directory(f"mongod-{self.port}")
         self._process: Process | None = None
-        self._clients: list[Client] = []
 
     @property
     def address(self) -> str:
@@ -83,10 +79,8 @@ class Node:
         return self._process is not None and self._process.is_running
 
     def client(self) -> Client:
-        """Open a direct client; it is closed when the node is removed."""
-        client: Client = MongoClient(self.uri, serverSelectionTimeoutMS=10_000)
-        self._clients.append(client)
-        return client
+        """Open a direct client; it is closed when the test ends."""
+        return open_client(self.uri, selection_timeout_ms=10_000)
 
     def start(self, *, wait: bool = True) -> None:
         """Start the mongod on its data; `wait` until it answers. Idempotent."""
@@ -127,10 +121,7 @@ class Node:
         self._running().signal(signal.SIGCONT)
 
     def remove(self) -> None:
-        """Close the clients, kill the mongod and remove its data. Idempotent."""
-        for client in self._clients:
-            client.close()
-        self._clients.clear()
+        """Kill the mongod and remove its data. Idempotent."""
         self.kill()
         remove_directory(self.directory)
 

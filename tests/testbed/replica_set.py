@@ -10,7 +10,8 @@ from typing import Self
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
-from tests.testbed.mongod import PASSWORD, USER, Client, Document, Node, NodeSpec
+from tests.testbed.clients import Client, Document, open_client
+from tests.testbed.mongod import PASSWORD, USER, Node, NodeSpec
 from tests.testbed.process import scratch_directory
 from tests.testbed.programs import MongodVersion
 from tests.testbed.waiting import eventually
@@ -46,7 +47,6 @@ class ReplicaSet:
         self.spec = spec
         node_spec = _node_spec(spec)
         self.nodes = tuple(Node(node_spec) for _ in range(spec.nodes))
-        self._clients: list[Client] = []
 
     @classmethod
     def start(cls, spec: ReplicaSetSpec | None = None) -> Self:
@@ -71,10 +71,8 @@ class ReplicaSet:
         return f"mongodb://{USER}:{PASSWORD}@{seeds}/?replicaSet={self.spec.name}&authSource=admin"
 
     def client(self) -> Client:
-        """Open a client of the whole set; it is closed by `stop`."""
-        client: Client = MongoClient(self.uri, serverSelectionTimeoutMS=15_000)
-        self._clients.append(client)
-        return client
+        """Open a client of the whole set; it is closed when the test ends."""
+        return open_client(self.uri, selection_timeout_ms=15_000)
 
     def data_nodes(self) -> tuple[Node, ...]:
         """Return all members but the arbiter, running or not."""
@@ -120,10 +118,7 @@ class ReplicaSet:
         return self.primary()
 
     def stop(self) -> None:
-        """Close the clients, kill every member and remove all data. Idempotent."""
-        for client in self._clients:
-            client.close()
-        self._clients.clear()
+        """Kill every member and remove all data. Idempotent."""
         for node in self.nodes:
             node.remove()
 

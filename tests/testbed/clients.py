@@ -1,0 +1,35 @@
+"""Clients of the tests: each is closed when the test that opened it ends.
+
+An open client keeps half a dozen threads that poll every node. Some hundred of them, left behind by
+a whole run, are enough to starve servers of a small machine into election after election.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pymongo import MongoClient
+
+Document = dict[str, Any]
+Client = MongoClient[Document]
+
+_opened: list[Client] = []
+
+
+def open_client(uri: str, *, selection_timeout_ms: int) -> Client:
+    """Open a client; `closing_clients` closes it, if nothing else does before."""
+    client: Client = MongoClient(uri, serverSelectionTimeoutMS=selection_timeout_ms)
+    _opened.append(client)
+    return client
+
+
+@contextmanager
+def closing_clients() -> Iterator[None]:
+    """Close, at the end, all clients that were opened in between."""
+    before = len(_opened)
+    try:
+        yield
+    finally:
+        for client in _opened[before:]:
+            client.close()
+        del _opened[before:]
