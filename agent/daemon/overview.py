@@ -5,13 +5,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from agent.model.backups import BackupEntry, newest
+from agent.model.coverage import Recoverable
 from agent.model.nodes import STALE_S
 from agent.model.status import (
     AgentStatus,
     ClusterStatus,
     LastBackup,
     Problem,
-    Recoverable,
     Running,
 )
 from agent.ports import BackupCatalogue, StatusBoard

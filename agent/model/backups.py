@@ -14,7 +14,9 @@ class BackupEntry:
 
     backup_id: str
     storage: str
+    replset_id: str
     consistent_at: ClusterTime
+    oplog_from: ClusterTime
     started_at: datetime
     finished_at: datetime
     docs: int
@@ -35,7 +37,9 @@ def entry_of(manifest: Manifest, storage: str) -> BackupEntry:
     return BackupEntry(
         backup_id=manifest.backup_id,
         storage=storage,
+        replset_id=manifest.identity.replset_id,
         consistent_at=manifest.consistent_at,
+        oplog_from=manifest.oplog_from,
         started_at=manifest.started_at,
         finished_at=manifest.finished_at,
         docs=manifest.docs,

@@ -72,7 +72,8 @@ class Manifest:
 
     ``consistent_at`` is the cluster time that the restored data stands for;
     ``catalogue_at`` the one that the listed options and indexes stand for. ``window`` is
-    absent when every read was made at ``consistent_at``.
+    absent when every read was made at ``consistent_at``. A replay beyond that time reads the
+    oplog after ``oplog_from``.
     """
 
     backup_id: str
@@ -83,6 +84,7 @@ class Manifest:
     finished_at: datetime
     consistent_at: ClusterTime
     catalogue_at: ClusterTime
+    oplog_from: ClusterTime
     copies: tuple[Copy, ...]
     window: Window | None
     namespaces: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from agent.model.cluster_time import ClusterTime
+from agent.model.coverage import Recoverable
 
 Level = Literal["ok", "warning", "error"]
 EventLevel = Literal["info", "warning", "error"]
@@ -58,14 +59,6 @@ class LastBackup:
     consistent_at: ClusterTime
     finished_at: datetime
     stored_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recoverable:
-    """A range of times that can be restored, ends included."""
-
-    begin: ClusterTime
-    last: ClusterTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -217,7 +217,9 @@ def entry(number: int, storage: str = "main", note: str = "") -> BackupEntry:
     return BackupEntry(
         backup_id=f"20261121T20151{number}Z",
         storage=storage,
+        replset_id="65f0000000000000000000aa",
         consistent_at=ClusterTime(1795302427 + number, 3),
+        oplog_from=ClusterTime(1795302427 + number, 1),
         started_at=NOW,
         finished_at=NOW,
         docs=2**33,

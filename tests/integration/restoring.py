@@ -94,6 +94,7 @@ class Desk:
             started_at=STARTED,
             finished_at=STARTED,
             consistent_at=at,
+            oplog_from=at,
             catalogue_at=at,
             copies=tuple(
                 Copy(

@@ -12,10 +12,11 @@ from pymongo.synchronous.database import Database
 
 from agent.core.errors import PermanentError
 from agent.model.cluster_time import ClusterTime
+from agent.model.coverage import Recoverable
 from agent.model.outcome import Failure, Outcome
 from agent.model.progress import Progress
 from agent.model.states import State
-from agent.model.status import LastBackup, Recoverable, Running
+from agent.model.status import LastBackup, Running
 from agent.mongo.backups import MongoBackups
 from agent.mongo.commands import MongoCommands
 from agent.mongo.connect import Client, Document, open_cluster, open_node, own_node

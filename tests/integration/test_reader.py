@@ -341,7 +341,9 @@ def test_large_documents_and_small_ones(site: Site) -> None:
     assert 16 * 1024 * 1024 == len(raw[-1])
     for position in range(0, len(raw), 500):
         _insert_raw(site, "large", raw[position : position + 500])
-    batches = list(site.secondary().read(Read(collection=site.collection("large"), at=site.now())))
+    # A secondary of a busy machine needs its time for so much.
+    reader = site.secondary(reach_ms=60_000)
+    batches = list(reader.read(Read(collection=site.collection("large"), at=site.now())))
     assert raw == _all(iter(batches))
     sizes = sorted(len(batch.data) for batch in batches)
     assert 500_000 < sizes[len(sizes) // 2] < 4_000_000

@@ -161,6 +161,7 @@ _manifests = st.builds(
     finished_at=_dates,
     consistent_at=_times,
     catalogue_at=_times,
+    oplog_from=_times,
     copies=st.lists(_with_data | _views, max_size=4).map(tuple),
     window=st.none() | _windows,
     namespaces=st.lists(_texts, max_size=2).map(tuple),

@@ -55,6 +55,7 @@ class Node:
         self.port = free_port()
         self.directory = scratch_directory(f"mongod-{self.port}")
         self._process: Process | None = None
+        self._clients: list[Client] = []
 
     @property
     def address(self) -> str:
@@ -79,8 +80,10 @@ class Node:
         return self._process is not None and self._process.is_running
 
     def client(self) -> Client:
-        """Open a direct client; it is closed when the test ends."""
-        return open_client(self.uri, selection_timeout_ms=10_000)
+        """Open a direct client; it is closed when the test ends, or before the node is removed."""
+        client = open_client(self.uri, selection_timeout_ms=10_000)
+        self._clients.append(client)
+        return client
 
     def start(self, *, wait: bool = True) -> None:
         """Start the mongod on its data; `wait` until it answers. Idempotent."""
@@ -121,7 +124,13 @@ class Node:
         self._running().signal(signal.SIGCONT)
 
     def remove(self) -> None:
-        """Kill the mongod and remove its data. Idempotent."""
+        """Close the clients, kill the mongod and remove its data. Idempotent.
+
+        In this order, because a client says good-bye, and waits long for one who is gone.
+        """
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
         self.kill()
         remove_directory(self.directory)
 

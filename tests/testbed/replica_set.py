@@ -47,6 +47,7 @@ class ReplicaSet:
         self.spec = spec
         node_spec = _node_spec(spec)
         self.nodes = tuple(Node(node_spec) for _ in range(spec.nodes))
+        self._clients: list[Client] = []
 
     @classmethod
     def start(cls, spec: ReplicaSetSpec | None = None) -> Self:
@@ -71,8 +72,10 @@ class ReplicaSet:
         return f"mongodb://{USER}:{PASSWORD}@{seeds}/?replicaSet={self.spec.name}&authSource=admin"
 
     def client(self) -> Client:
-        """Open a client of the whole set; it is closed when the test ends."""
-        return open_client(self.uri, selection_timeout_ms=15_000)
+        """Open a client of the whole set; it is closed when the test ends, or by `stop`."""
+        client = open_client(self.uri, selection_timeout_ms=15_000)
+        self._clients.append(client)
+        return client
 
     def data_nodes(self) -> tuple[Node, ...]:
         """Return all members but the arbiter, running or not."""
@@ -118,7 +121,10 @@ class ReplicaSet:
         return self.primary()
 
     def stop(self) -> None:
-        """Kill every member and remove all data. Idempotent."""
+        """Close the clients, kill every member and remove all data. Idempotent."""
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
         for node in self.nodes:
             node.remove()
 

@@ -34,6 +34,7 @@ def build_manifest(
         finished_at=stamp.finished_at,
         consistent_at=window.last if window else outset.read_at,
         catalogue_at=outset.catalogue_at,
+        oplog_from=min(outset.oplog_from, outset.catalogue_at),
         copies=assembled.copies,
         window=window,
         namespaces=request.namespaces or (),

@@ -112,7 +112,9 @@ def a_backup(backup_id: str = "20261121T181512Z", *, age_h: float = 2) -> Backup
     return BackupEntry(
         backup_id=backup_id,
         storage="main",
+        replset_id="65f0000000000000000000aa",
         consistent_at=ClusterTime(int(when.timestamp()), 3),
+        oplog_from=ClusterTime(int(when.timestamp()), 3),
         started_at=when,
         finished_at=when + timedelta(seconds=42),
         docs=1_234_567,

@@ -45,6 +45,7 @@ _MANIFEST = Manifest(
     started_at=datetime(2026, 11, 21, 20, 15, 12, 345_678, tzinfo=UTC),
     finished_at=datetime(2026, 11, 21, 20, 16, tzinfo=UTC),
     consistent_at=ClusterTime(1700000001, 2),
+    oplog_from=ClusterTime(1700000001, 0),
     catalogue_at=ClusterTime(1700000000, 1),
     copies=(_COPY,),
     window=None,

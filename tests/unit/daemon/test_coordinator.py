@@ -149,7 +149,9 @@ def _entry() -> BackupEntry:
     return BackupEntry(
         backup_id="20261121T201512Z",
         storage="main",
+        replset_id="65f0000000000000000000aa",
         consistent_at=ClusterTime(1, 1),
+        oplog_from=ClusterTime(1, 1),
         started_at=clock.now(),
         finished_at=clock.now(),
         docs=0,

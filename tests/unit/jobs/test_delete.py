@@ -70,6 +70,7 @@ class Desk:
             started_at=datetime(2026, 1, 1, tzinfo=UTC),
             finished_at=datetime(2026, 1, 1, tzinfo=UTC),
             consistent_at=LAST,
+            oplog_from=LAST,
             catalogue_at=BEGIN,
             copies=(
                 Copy(

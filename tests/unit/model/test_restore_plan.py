@@ -42,6 +42,7 @@ def manifest(*collections: Collection, **changes: object) -> Manifest:
         started_at=datetime(2026, 1, 1, tzinfo=UTC),
         finished_at=datetime(2026, 1, 1, tzinfo=UTC),
         consistent_at=AT,
+        oplog_from=AT,
         catalogue_at=AT,
         copies=tuple(
             Copy(
