@@ -107,6 +107,21 @@ def sha256(body: Bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
+def content_bytes(body: Bytes) -> int:
+    """Return the size of the content that a frame's header promises.
+
+    Raises: PermanentError ``damaged_object`` if it is no frame of ours.
+    """
+    try:
+        size = zstandard.get_frame_parameters(body).content_size
+    except zstandard.ZstdError as error:
+        raise _damaged("it is no zstd frame", body, 0) from error
+    if size == zstandard.CONTENTSIZE_UNKNOWN:
+        raise _damaged("its header promises nothing", body, 0)
+    _check_header(body, size)
+    return size
+
+
 def decompress(body: Bytes, expected_bytes: int) -> bytes:
     """Return the content of one frame, which must be complete and of the expected size.
 

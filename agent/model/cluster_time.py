@@ -37,3 +37,14 @@ class ClusterTime:
     def wall(self) -> datetime:
         """The second that this time lies in, UTC."""
         return datetime.fromtimestamp(self.seconds, tz=UTC)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """The place of an oplog entry: its time, and the term of the primary that wrote it.
+
+    Two histories may have entries of the same time, never of the same time and term.
+    """
+
+    time: ClusterTime
+    term: int

@@ -129,6 +129,11 @@ def chunk(replset: str, backup: str, namespace: Namespace, name: ChunkName) -> s
     )
 
 
+def oplog_root(replset: str) -> str:
+    """Return the prefix of the whole oplog archive of a replica set's name."""
+    return f"{encode(replset)}/oplog/"
+
+
 def segment(replset: str, replset_id: str, begin: ClusterTime, last: ClusterTime) -> str:
     """Return the key of a segment: after ``begin``, up to and with ``last``."""
     day = last.wall.strftime("%Y%m%d")

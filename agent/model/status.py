@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from agent.model.cluster_time import ClusterTime
-from agent.model.coverage import Recoverable
+from agent.model.coverage import Recoverable, Span
 
 Level = Literal["ok", "warning", "error"]
 EventLevel = Literal["info", "warning", "error"]
@@ -36,6 +36,35 @@ class StorageStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveReport:
+    """What the agent that archives the oplog tells of the archive.
+
+    ``lag_s``: seconds since the moment up to which all that was acknowledged is archived, so
+    what would be lost with the whole cluster now. ``window_s``: seconds that the oplog of its
+    node reaches back. ``spans``: what the storage covers of this replica set's oplog.
+    """
+
+    archived_to: ClusterTime
+    archived_at: datetime
+    lag_s: float
+    window_s: float | None
+    spans: tuple[Span, ...]
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OplogStatus:
+    """How the archive stands: ``headroom_s`` is how long it may fail before entries are lost."""
+
+    archived_to: ClusterTime
+    archived_at: datetime
+    lag_s: float
+    window_s: float | None
+    headroom_s: float | None
+    gaps: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStatus:
     """The document ``agent:<host:port>``."""
 
@@ -49,6 +78,7 @@ class AgentStatus:
     started_at: datetime
     updated_at: datetime
     storage: StorageStatus
+    archive: ArchiveReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +112,8 @@ class ClusterStatus:
     last_backup: LastBackup | None
     recoverable: tuple[Recoverable, ...]
     running: Running | None
+    archiver: str | None = None
+    oplog: OplogStatus | None = None
 
     @property
     def state(self) -> Level:

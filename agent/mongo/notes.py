@@ -54,10 +54,13 @@ class MongoNotes:
 
     @translated()
     def forget(self, job: object) -> None:
-        """Remove the notes; no error if there are none."""
-        head = self._tasks.find_one_and_delete(_is(job))
-        if head is not None:
-            bodies.remove(self._tasks, [head["body"]])
+        """Remove the notes, and what agents that died left half-written of notes and tasks.
+
+        No error if there are none. The tasks of the job are removed before.
+        """
+        self._tasks.delete_many({"kind": "body", "job": {"$eq": job}})
+        # Last, because by it the next coordinator finds that something may be left.
+        self._tasks.delete_one(_is(job))
 
     @translated()
     def jobs(self) -> Sequence[object]:
