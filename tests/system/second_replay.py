@@ -37,9 +37,9 @@ class _Collection:
                     self.options.pop("temp", None)
             case "createIndexes":
                 command.pop("createIndexes")
-                self.indexes[command["name"]] = command
+                self.indexes[command["name"]] = _listed(command)
             case "commitIndexBuild":
-                self.indexes |= {each["name"]: each for each in command["indexes"]}
+                self.indexes |= {each["name"]: _listed(each) for each in command["indexes"]}
             case "dropIndexes":
                 self.indexes.pop(command["index"])
             case "collMod":
@@ -57,12 +57,16 @@ class _Collection:
             self.options.setdefault("validationAction", "error")
         if change is not None:
             index = self.indexes[change.pop("name")]
-            index |= change
-            if "expireAfterSeconds" in change:
-                # The oplog has it as an int64, the catalogue as an int32.
-                index["expireAfterSeconds"] = int(change["expireAfterSeconds"])
+            index |= _listed(change)
             if index.get("hidden") is False:
                 del index["hidden"]
+
+
+def _listed(index: Document) -> Document:
+    """Return an index as a listing has it: a time of expiry, int64 in the oplog, is an int32."""
+    if "expireAfterSeconds" not in index:
+        return index
+    return {**index, "expireAfterSeconds": int(index["expireAfterSeconds"])}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
