@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.system.exactness import holds_only_what_manifests_name, restore_and_compare, shop
 from tests.system.faults import end_slow_reads, held_by_transaction, slow_inserts, slow_reads
-from tests.system.observed import of_users
 from tests.system.protected import Protected, protected
-from tests.system.storages import BucketStorage, DirectoryStorage, chunk_keys, manifest_keys
+from tests.system.storages import BucketStorage, DirectoryStorage
 from tests.system.writer import seed_documents
 from tests.testbed.agents import Agent
-from tests.testbed.hashes import Contents, contents, differences
+from tests.testbed.hashes import differences
 from tests.testbed.replica_set import ReplicaSet
 from tests.testbed.waiting import eventually
 
@@ -34,7 +34,7 @@ def test_backup_survives_its_coordinator_and_its_reader(
     """Whoever is killed while a backup reads, others end it, and it holds everything."""
     seed_documents(replica_set.client(), _COUNT)
     with protected(replica_set, storage) as cluster:
-        before = _shop(cluster)
+        before = shop(cluster)
         for victim_of in (Protected.coordinator, Protected.task_owner):
             with slow_reads(replica_set.nodes, "shop.items", 500):
                 order = cluster.order("backup")
@@ -43,13 +43,13 @@ def test_backup_survives_its_coordinator_and_its_reader(
                 victim.kill()
             assert "done" == cluster.end_of(order)["state"]
             victim.restart()
-            _restore_and_compare(cluster, cluster.document(order)["result"]["backup"], before)
-        _holds_only_what_manifests_name(cluster)
+            restore_and_compare(cluster, cluster.document(order)["result"]["backup"], before)
+        holds_only_what_manifests_name(cluster)
 
 
 def test_backup_goes_on_after_all_agents_were_killed(cluster: Protected) -> None:
     """The command stays running while nobody is there; the first agent back brings it to an end."""
-    before = _shop(cluster)
+    before = shop(cluster)
     with slow_reads(cluster.replica_set.nodes, "shop.items", 500):
         order = cluster.order("backup")
         cluster.reaches(order, "reading")
@@ -62,37 +62,37 @@ def test_backup_goes_on_after_all_agents_were_killed(cluster: Protected) -> None
 
     document = cluster.end_of(order)
     if document["state"] == "done":
-        _restore_and_compare(cluster, document["result"]["backup"], before)
+        restore_and_compare(cluster, document["result"]["backup"], before)
     else:
         assert "failed" == document["state"]
-    _holds_only_what_manifests_name(cluster)
+    holds_only_what_manifests_name(cluster)
 
 
 def test_restore_survives_its_coordinator_before_the_switch(cluster: Protected) -> None:
     """Killed while it loads, a restore is ended by the next coordinator, and nothing is half."""
-    wanted = _shop(cluster)
+    wanted = shop(cluster)
     backup = cluster.done("backup")["backup"]
     cluster.client["shop"]["orders"].update_many({}, {"$set": {"n": 99}})
     cluster.client["shop"].drop_collection("items")
-    changed = _shop(cluster)
+    changed = shop(cluster)
 
     with slow_inserts(cluster.replica_set.nodes):
         order = cluster.order("restore", backup=backup, overwrite=True)
         cluster.reaches(order, "loading")
         victim = cluster.coordinator()
         victim.kill()
-    assert [] == differences(changed, _shop(cluster)), "nothing is touched before the switch"
+    assert [] == differences(changed, shop(cluster)), "nothing is touched before the switch"
 
     document = cluster.end_of(order)
     expected = wanted if document["state"] == "done" else changed
     assert document["state"] in {"done", "failed"}
-    assert [] == differences(expected, _shop(cluster))
+    assert [] == differences(expected, shop(cluster))
     cluster.check_clean()
 
 
 def test_restore_survives_its_coordinator_in_the_switch(cluster: Protected) -> None:
     """Killed in the middle of the switch, a restore only rolls forward."""
-    wanted = _shop(cluster)
+    wanted = shop(cluster)
     backup = cluster.done("backup")["backup"]
     for name in ("orders", "items", "log"):
         cluster.client["shop"][name].update_many({}, {"$set": {"n": 99}})
@@ -103,13 +103,13 @@ def test_restore_survives_its_coordinator_in_the_switch(cluster: Protected) -> N
         cluster.coordinator().kill()
 
     assert "done" == cluster.end_of(order)["state"]
-    assert [] == differences(wanted, _shop(cluster))
+    assert [] == differences(wanted, shop(cluster))
     cluster.check_clean()
 
 
 def test_agent_that_stalls_does_no_harm(cluster: Protected) -> None:
     """A coordinator frozen beyond its lease is replaced, and what it does afterwards is void."""
-    before = _shop(cluster)
+    before = shop(cluster)
     with slow_reads(cluster.replica_set.nodes, "shop.items", 500):
         order = cluster.order("backup")
         cluster.reaches(order, "reading")
@@ -121,27 +121,5 @@ def test_agent_that_stalls_does_no_harm(cluster: Protected) -> None:
 
     document = cluster.end_of(order)
     assert "done" == document["state"], document
-    _restore_and_compare(cluster, document["result"]["backup"], before)
-    _holds_only_what_manifests_name(cluster)
-
-
-def _shop(cluster: Protected) -> Contents:
-    return of_users(contents(cluster.client, databases=["shop"]))
-
-
-def _restore_and_compare(cluster: Protected, backup: str, expected: Contents) -> None:
-    cluster.client["shop"]["orders"].delete_many({"_id": {"$lt": 100}})
-    cluster.done("restore", backup=backup, overwrite=True)
-    assert [] == differences(expected, _shop(cluster))
-
-
-def _holds_only_what_manifests_name(cluster: Protected) -> None:
-    """No object is left of what was read by an agent that is dead, and no task."""
-    storage = cluster.storage
-
-    def is_tidy() -> bool:
-        named = "".join(storage.read(key).decode() for key in manifest_keys(storage))
-        return all(key in named for key in chunk_keys(storage))
-
-    eventually(is_tidy, 30, message="every object is named by a manifest")
-    cluster.check_clean()
+    restore_and_compare(cluster, document["result"]["backup"], before)
+    holds_only_what_manifests_name(cluster)

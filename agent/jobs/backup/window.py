@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.codec import documents, framing
-from agent.codec.zstd import ChunkCompressor
+from agent.codec.zstd import ChunkCompressor, Compressed, content_bytes, decompress, sha256
 from agent.core.errors import PermanentError
 from agent.model import keys
 from agent.model.cluster_time import ClusterTime
@@ -68,7 +68,7 @@ class WindowRecorder:
         begin = self.reached
         key = keys.segment(self._place.replset, self._place.replset_id, begin, last)
         done = piece.finish()
-        self._store.put(key, done.body)
+        body = self._stored(key, done)
         self._segments.append(
             Segment(
                 key=key,
@@ -76,14 +76,36 @@ class WindowRecorder:
                 last=last,
                 entries=done.docs,
                 bytes=done.bytes,
-                stored_bytes=done.stored_bytes,
-                sha256=done.sha256,
+                stored_bytes=len(body),
+                sha256=sha256(body),
             )
         )
+
+    def _stored(self, key: str, done: Compressed) -> bytes | bytearray:
+        """Store a segment, and return what is stored under its key.
+
+        That is not ours if a coordinator stored the same entries, compressed otherwise, and died
+        before it wrote that down.
+        """
+        try:
+            self._store.put(key, done.body)
+        except PermanentError as error:
+            if error.code != "object_exists":
+                raise
+            found = self._store.get(key)
+            if not _is_of_same_content(found, done):
+                raise
+            return found
+        return done.body
 
     def window(self) -> Window:
         """Return what was stored."""
         return Window(begin=self._begin, last=self.reached, segments=tuple(self._segments))
+
+
+def _is_of_same_content(frame: bytes, done: Compressed) -> bool:
+    size = done.bytes
+    return content_bytes(frame) == size and decompress(frame, size) == decompress(done.body, size)
 
 
 def _last_time(entries: bytes | memoryview) -> ClusterTime:
