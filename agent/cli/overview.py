@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli import words
+from agent.cli.archive import archive_line, recoverable_line
 from agent.cli.screen import columns, facts
 from agent.cli.sight import number
 from agent.cli.verdict import Picture, is_safe, sentence, troubles
@@ -86,6 +87,9 @@ def _facts(picture: Picture) -> Table:
         else "none"
     )
     rows["backups"] = words.count(len(picture.entries)) if picture.entries else ""
+    rows["archive"] = archive_line(picture)
+    if picture.is_led:
+        rows["recoverable"] = recoverable_line(cluster.get("recoverable"))
     running = cluster.get("running") if picture.is_led else None
     rows["running"] = _running(running) if isinstance(running, Mapping) else "nothing"
     return facts(rows)

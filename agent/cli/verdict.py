@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from agent.cli import words
 from agent.cli.console import Document
+from agent.cli.sight import number
 from agent.model.backups import BackupEntry, newest
 from agent.model.nodes import STALE_S
 from agent.model.status import AgentStatus
@@ -43,6 +44,12 @@ class Picture:
     def last(self) -> BackupEntry | None:
         """The newest backup."""
         return newest(self.entries)
+
+    @property
+    def archive(self) -> Document | None:
+        """How the archive of the oplog stands, while that is known."""
+        found = (self.cluster or {}).get("oplog") if self.is_led else None
+        return found if isinstance(found, Mapping) else None
 
     @property
     def is_led(self) -> bool:
@@ -92,7 +99,7 @@ def _trouble(problem: Document) -> Trouble:
 
 
 def is_safe(picture: Picture) -> bool:
-    """Whether there is a backup, and nothing is broken that a next one needs."""
+    """Whether there is a backup, and nothing is broken that a next one or the archive needs."""
     return picture.last is not None and not any(
         trouble.level == "error" for trouble in troubles(picture)
     )
@@ -109,7 +116,15 @@ def sentence(picture: Picture) -> str:
     if errors:
         return f"Not safe: {errors[0].message}; {newest_is}."
     there = f"{len(picture.present)} of {len(picture.agents)} agents are there"
+    why = ", ".join(each for each in (newest_is, _archived(picture), there) if each)
     if found:
         many = "1 warning" if len(found) == 1 else f"{len(found)} warnings"
-        return f"Safe, with {many}: {newest_is}, {there}."
-    return f"Safe: {newest_is}, {there}."
+        return f"Safe, with {many}: {why}."
+    return f"Safe: {why}."
+
+
+def _archived(picture: Picture) -> str:
+    if picture.archive is None or (picture.cluster or {}).get("archiver") is None:
+        return ""
+    lag_s = number(picture.archive, "lag_s")
+    return f"all but the last {words.duration(lag_s)} of writes are archived"

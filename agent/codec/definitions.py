@@ -29,6 +29,8 @@ _EMPTY_COMMANDS: Final = frozenset({
     "abortIndexBuild",
     "setMultikeyMetadata",
     "dropIdent",
+    # A check of consistency, which every node makes for itself.
+    "dbCheck",
 })
 # Not options: the name, the index on _id, and record ids that other servers need not agree on.
 _NOT_OPTIONS: Final = frozenset({b"create", b"idIndex", b"autoIndexId", b"recordIdsReplicated"})

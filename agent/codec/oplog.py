@@ -17,10 +17,11 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
+from agent.codec import documents, framing
 from agent.codec.definitions import definition
 from agent.codec.elements import Bytes, damaged
 from agent.codec.framing import bounds, id_document
-from agent.model.cluster_time import ClusterTime
+from agent.model.cluster_time import ClusterTime, Position
 from agent.model.replay import (
     Bundle,
     Change,
@@ -86,6 +87,19 @@ def _quick(data: bytes, begin: int, end: int) -> Entry | None:
     position = begin + 4
     if data.startswith(_SESSION, position):
         position += len(_SESSION) + _LENGTH.unpack_from(data, position + len(_SESSION))[0]
+    found = _plain_change(data, position, end)
+    if found is None:
+        return None
+    change, position = found
+    tail = _TAIL.match(data, position, end)
+    if tail is None:
+        return None
+    increment, seconds = _STAMP.unpack(tail[1])
+    return Entry(ClusterTime(seconds, increment), change)
+
+
+def _plain_change(data: bytes, position: int, end: int) -> tuple[Change, int] | None:
+    """Return a change whose fields begin there in the usual layout, and where they end."""
     head = _HEAD.match(data, position, end)
     if head is None:
         return None
@@ -98,16 +112,38 @@ def _quick(data: bytes, begin: int, end: int) -> Entry | None:
         position += len(_SELECTOR)
         selector = data[position : position + _LENGTH.unpack_from(data, position)[0]]
         position += len(selector)
-    tail = _TAIL.match(data, position, end)
-    if tail is None or namespace == _VERSIONS_BYTES:
+    if namespace == _VERSIONS_BYTES:
         return None
     if kind != b"u":
         selector = body
     elif selector is body:
         return None
-    increment, seconds = _STAMP.unpack(tail[1])
     change = Change(_CHANGES[kind], uuid, namespace.decode(), body, selector, upserts=False)
-    return Entry(ClusterTime(seconds, increment), change)
+    return change, position
+
+
+def position(raw: Bytes) -> Position:
+    """Return the place of an entry. Raises: PermanentError ``damaged_bson``.
+
+    The very first entry of a replica set was written before there was a term: -1, as servers say.
+    """
+    time = documents.cluster_time(raw, "ts")
+    if time is None:
+        raise damaged("not an oplog entry: it has no time", 0)
+    term = documents.field(raw, "t")
+    return Position(time, int(term) if isinstance(term, int) else -1)
+
+
+def is_quiet(data: Bytes, databases: frozenset[str]) -> bool:
+    """Whether some entries hold nothing but no-ops and work in certain databases."""
+    return all(_is_quiet(each, databases) for each in framing.documents(data))
+
+
+def _is_quiet(raw: Bytes, databases: frozenset[str]) -> bool:
+    if documents.field(raw, "op") == "n":
+        return True
+    namespace = documents.field(raw, "ns")
+    return isinstance(namespace, str) and namespace.partition(".")[0] in databases
 
 
 def entry(document: RawBSONDocument) -> Entry:
@@ -121,6 +157,9 @@ def entry(document: RawBSONDocument) -> Entry:
 
 def operation(raw: bytes) -> Operation | Bundle:
     """Return what one operation of a bundle says. Raises: PermanentError ``damaged_bson``."""
+    found = _plain_change(raw, 4, len(raw))
+    if found is not None and found[1] == len(raw) - 1:
+        return found[0]
     try:
         content = _content(RawBSONDocument(raw, OPTIONS))
     except (BSONError, KeyError, TypeError, AttributeError) as error:
@@ -181,7 +220,12 @@ def _bundle(fields: Fields, command: RawBSONDocument) -> Bundle:
     # multiOpType 1: retryable writes that the server put together; not a transaction. Nor is
     # what a client sent through applyOps: that has no transaction number.
     if "txnNumber" not in fields or fields.get("multiOpType") == 1:
-        return Bundle(operations=operations)
+        # Without a word on it, servers before 6.2 make up what an update misses.
+        is_clients = "txnNumber" not in fields
+        return Bundle(
+            operations=operations,
+            upserts=is_clients and command.get("alwaysUpsert", True) is not False,
+        )
     previous = fields.get("prevOpTime")
     count = command.get("count")
     return Bundle(

@@ -7,6 +7,7 @@ from typing import Final
 import zstandard
 
 from agent.codec.elements import SHORTEST_BYTES, Bytes
+from agent.codec.zstd import check_end
 from agent.core.errors import PermanentError
 
 _LENGTH: Final = Struct("<i")
@@ -21,6 +22,7 @@ def document_parts(body: Bytes, expected_bytes: int, part_bytes: int) -> Iterato
 
     Raises: PermanentError ``damaged_object``.
     """
+    check_end(body)
     decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_MAX_BYTES)
     total_bytes = 0
     rest = b""

@@ -21,6 +21,10 @@ _SIZE_BYTES: Final = 8
 # A block of at least four bytes stands for at most this many.
 _BLOCK_MAX_BYTES: Final = 128 * 1024
 _BLOCK_MIN_BYTES: Final = 4
+# RFC 8878, 3.1.1.2: each block begins with its size, its type, and whether it is the last.
+_BLOCK_HEADER_BYTES: Final = 3
+_REPEATED: Final = 1
+_CHECKSUM_BYTES: Final = 4
 # A frame of nothing: header, one empty block, checksum; ours has 21 bytes.
 _EMPTY_FRAME_MAX_BYTES: Final = 64
 
@@ -120,6 +124,30 @@ def content_bytes(body: Bytes) -> int:
         raise _damaged("its header promises nothing", body, 0)
     _check_header(body, size)
     return size
+
+
+def check_end(body: Bytes) -> None:
+    """Check that a frame ends where its bytes do, by the lengths of its blocks.
+
+    A stream gives out all content of a frame whose checksum is cut off, and never verifies it.
+
+    Raises: PermanentError ``damaged_object``.
+    """
+    try:
+        position = zstandard.frame_header_size(body)
+        has_checksum = zstandard.get_frame_parameters(body).has_checksum
+    except zstandard.ZstdError as error:
+        raise _damaged("it is no zstd frame", body, 0) from error
+    is_last = False
+    while not is_last and position + _BLOCK_HEADER_BYTES <= len(body):
+        header = int.from_bytes(body[position : position + _BLOCK_HEADER_BYTES], "little")
+        is_last = bool(header & 1)
+        # A repeated byte is stored once; the size then tells how often.
+        stored_bytes = 1 if header >> 1 & 3 == _REPEATED else header >> 3
+        position += _BLOCK_HEADER_BYTES + stored_bytes
+    position += _CHECKSUM_BYTES if has_checksum else 0
+    if not is_last or position != len(body):
+        raise _damaged("it is cut off or goes on", body, 0)
 
 
 def decompress(body: Bytes, expected_bytes: int) -> bytes:

@@ -19,6 +19,7 @@ from agent.daemon.decisions import (
     Start,
     decide,
 )
+from agent.daemon.gaps import GapBackups
 from agent.daemon.overview import Overview
 from agent.model.commands import CommandRecord
 from agent.model.leases import COORDINATOR, LEASE_S, Grant
@@ -34,13 +35,17 @@ BUSY_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinatorPorts:
-    """What coordinating needs; ``prepare`` makes what is missing of the control database."""
+    """What coordinating needs; ``prepare`` makes what is missing of the control database.
+
+    ``gaps`` is None if no backup is to start by itself after a gap in the archive.
+    """
 
     boards: Boards
     prepare: Callable[[], None]
     jobs: JobPorts
     keeper: Keeper
     overview: Overview
+    gaps: GapBackups | None
     clock: Clock
     agent: str
     poll_s: float
@@ -271,10 +276,10 @@ class Coordinator:
         if self._grant is None or now - self._status_at < STATUS_S / 2:
             return
         self._status_at = now
-        running = self._running()
-        self._ports.boards.status.write_cluster(
-            self._ports.overview.look(self._ports.agent, running), self._grant.token
-        )
+        status = self._ports.overview.look(self._ports.agent, self._running())
+        self._ports.boards.status.write_cluster(status, self._grant.token)
+        if self._ports.gaps is not None and status.open_gap is not None:
+            self._ports.gaps.mend(status.open_gap)
 
     def _running(self) -> Running | None:
         if self._active is None:

@@ -1,12 +1,20 @@
 """The cluster's status: what monitoring needs to see at a glance."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from agent.daemon.problems import ArchiveRules, ArchiveView, Known, problems_of
+from agent.model.archive import (
+    Told,
+    as_of,
+    newest_told,
+    open_gap,
+    oplog_status,
+    recoverable_from,
+)
 from agent.model.backups import BackupEntry, newest
-from agent.model.coverage import Recoverable
-from agent.model.nodes import STALE_S
+from agent.model.leases import ARCHIVER
 from agent.model.status import (
     AgentStatus,
     ClusterStatus,
@@ -14,75 +22,82 @@ from agent.model.status import (
     Problem,
     Running,
 )
-from agent.ports import BackupCatalogue, StatusBoard
+from agent.ports import BackupCatalogue, LeaseStore, StatusBoard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverviewPorts:
+    """What the overview looks at; ``storage`` is the label of the main storage."""
+
+    replset: str
+    storage: str
+    archive: ArchiveRules
+    status: StatusBoard
+    catalogue: BackupCatalogue
+    leases: LeaseStore
 
 
 class Overview:
     """Gathers the cluster's status; remembers since when each problem stands."""
 
-    def __init__(self, replset: str, status: StatusBoard, catalogue: BackupCatalogue) -> None:
-        self._replset = replset
-        self._status = status
-        self._catalogue = catalogue
+    def __init__(self, ports: OverviewPorts) -> None:
+        self._ports = ports
         self._known: dict[tuple[str, str], Problem] = {}
+        self._told: Told | None = None
+        self._idle_since: datetime | None = None
 
     def look(self, coordinator: str, running: Running | None) -> ClusterStatus:
         """Return the status as of now."""
-        entries = self._catalogue.entries()
-        found = problems_of(self._status.agents(), entries, self._status.server_now())
-        known = {(one.code, one.message): self._dated(one) for one in found}
-        self._known = known
+        ports = self._ports
+        now = ports.status.server_now()
+        agents, entries = ports.status.agents(), ports.catalogue.entries()
+        archiver = ports.leases.holder(ARCHIVER)
+        archive = self._archive(archiver, agents, entries, now)
+        found = problems_of(Known(now=now, agents=agents, entries=entries, archive=archive))
+        self._known = {(one.code, one.message): self._dated(one) for one in found}
         return ClusterStatus(
-            replset=self._replset,
-            problems=tuple(known.values()),
+            replset=ports.replset,
+            problems=tuple(self._known.values()),
             coordinator=coordinator,
             last_backup=_last(entries),
-            recoverable=_recoverable(entries),
+            recoverable=recoverable_from(archive.bases, archive.report),
             running=running,
+            archiver=archiver,
+            oplog=None if archive.report is None else oplog_status(archive.report),
+        )
+
+    def _archive(
+        self,
+        archiver: str | None,
+        agents: Sequence[AgentStatus],
+        entries: Sequence[BackupEntry],
+        now: datetime,
+    ) -> ArchiveView:
+        """Put together what is known of the archive.
+
+        While it goes from one agent to another nobody tells of it: what was told last still holds.
+        """
+        self._told = newest_told(agents, archiver, self._told)
+        # Who holds the lease may still be failing to begin: only a report is proof.
+        if any(each.name == archiver and each.archive is not None for each in agents):
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        report = None if self._told is None else as_of(self._told, archiver, now)
+        bases = [
+            each for each in entries if each.storage == self._ports.storage and not each.namespaces
+        ]
+        return ArchiveView(
+            rules=self._ports.archive,
+            idle_since=self._idle_since,
+            report=report,
+            bases=bases,
+            gap=None if report is None else open_gap(bases, report),
         )
 
     def _dated(self, problem: Problem) -> Problem:
         old = self._known.get((problem.code, problem.message))
         return replace(problem, since=old.since) if old else problem
-
-
-def problems_of(
-    agents: Sequence[AgentStatus], entries: Sequence[BackupEntry], now: datetime
-) -> list[Problem]:
-    """Return what an operator should know, as of ``now`` by the server's clock."""
-    found: list[Problem] = []
-    for agent in agents:
-        if now - agent.updated_at > timedelta(seconds=STALE_S):
-            found.append(
-                Problem(
-                    code="agent_missing",
-                    level="warning",
-                    message=f"the agent of {agent.name} has not been heard of",
-                    hint="start it there, or delete its document in status if the node is gone",
-                    since=agent.updated_at,
-                )
-            )
-        elif not agent.storage.ok:
-            found.append(
-                Problem(
-                    code="storage_unreachable",
-                    level="error",
-                    message=f"the agent of {agent.name} cannot use storage {agent.storage.label}",
-                    hint=agent.storage.error or "",
-                    since=now,
-                )
-            )
-    if not entries:
-        found.append(
-            Problem(
-                code="no_backup",
-                level="warning",
-                message="there is no backup",
-                hint='insert {command: "backup"} into commands',
-                since=now,
-            )
-        )
-    return found
 
 
 def _last(entries: Sequence[BackupEntry]) -> LastBackup | None:
@@ -95,8 +110,3 @@ def _last(entries: Sequence[BackupEntry]) -> LastBackup | None:
         finished_at=last.finished_at,
         stored_bytes=last.stored_bytes,
     )
-
-
-def _recoverable(entries: Sequence[BackupEntry]) -> tuple[Recoverable, ...]:
-    times = sorted({entry.consistent_at for entry in entries})
-    return tuple(Recoverable(begin=time, last=time) for time in times)

@@ -9,7 +9,7 @@ from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared, Stop
 from agent.core.log import Log
 from agent.model.nodes import NodeFacts, UsePrimary, may_read
-from agent.model.status import AgentStatus, StorageStatus
+from agent.model.status import AgentStatus, ArchiveReport, StorageStatus
 from agent.ports import NodeReader, ObjectStore, StatusBoard
 
 HEARTBEAT_S: Final = 3.0
@@ -32,6 +32,14 @@ class Itself:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """What else goes into the agent's status: how it stands with its storage, and its archive."""
+
+    storage: Callable[[], StorageStatus]
+    archive: Callable[[], ArchiveReport | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
     own: NodeFacts
     others: tuple[NodeFacts, ...]
@@ -46,13 +54,13 @@ class NodeWatch:
         itself: Itself,
         reader: NodeReader,
         board: StatusBoard,
-        storage: Callable[[], StorageStatus],
+        reports: Reports,
         log: Log,
     ) -> None:
         self._itself = itself
         self._reader = reader
         self._board = board
-        self._storage = storage
+        self._reports = reports
         self._log = log
         self._seen: Shared[_Seen | None] = Shared(None)
 
@@ -92,6 +100,18 @@ class NodeWatch:
             return False
         return may_read(seen.own, seen.others, self._itself.use_primary, seen.server_now)
 
+    def keeps_up(self) -> bool:
+        """Whether this agent's node is a secondary that keeps up, as far as it knows."""
+        seen = self._seen.get()
+        return seen is not None and seen.own.keeps_up
+
+    def another_keeps_up(self) -> bool:
+        """Whether the node of some other agent is such a secondary."""
+        seen = self._seen.get()
+        return seen is not None and any(
+            other.is_good_secondary(seen.server_now) for other in seen.others
+        )
+
     def _status(self, own: NodeFacts) -> AgentStatus:
         return AgentStatus(
             name=self._itself.name,
@@ -103,8 +123,19 @@ class NodeWatch:
             pid=self._itself.pid,
             started_at=self._itself.started_at,
             updated_at=own.updated_at,
-            storage=self._storage(),
+            storage=self._reports.storage(),
+            archive=_behind_too(self._reports.archive(), own.lag_s),
         )
+
+
+def _behind_too(report: ArchiveReport | None, node_lag_s: float | None) -> ArchiveReport | None:
+    """Return a report whose lag counts what the node itself has not got yet.
+
+    The lag of a node is told in whole seconds, so one of them may be none.
+    """
+    if report is None or node_lag_s is None:
+        return report
+    return replace(report, lag_s=report.lag_s + max(0.0, node_lag_s - 1.0))
 
 
 def _facts(status: AgentStatus) -> NodeFacts:

@@ -8,8 +8,11 @@ from agent.core.errors import PermanentError
 from agent.core.flow import Shared
 from agent.core.log import Log
 from agent.jobs import manifests
+from agent.jobs.segments import listed
 from agent.model import keys
+from agent.model.backups import base_of, entry_of
 from agent.model.commands import Delete
+from agent.model.compaction import removable
 from agent.model.manifest import Manifest
 from agent.model.progress import Progress
 from agent.ports import (
@@ -83,10 +86,11 @@ class DeleteJob:
         """Delete the backup, or only say what would be deleted."""
         ports, backup = self._ports, self._request.backup
         replset = ports.source.identity().replset
-        segments = self._noted()
-        if segments is None:
-            segments = self._own_segments(replset, self._manifest(replset))
-        objects = self._objects(replset, segments)
+        named = self._noted()
+        if named is None:
+            named = self._named_segments(self._manifest(replset))
+        objects = [*ports.store.list(keys.backup_root(replset, backup))]
+        objects += self._own_segments(replset, named)
         result = {
             "backup": backup,
             "objects": len(objects),
@@ -95,7 +99,7 @@ class DeleteJob:
         }
         if self._request.dry_run:
             return result
-        self._begin(segments)
+        self._begin(named)
         ports.store.delete([keys.manifest(replset, backup)])
         found = [each.key for each in objects]
         for begin in range(0, len(found), _AT_ONCE):
@@ -143,27 +147,37 @@ class DeleteJob:
         found = self._ports.store.list(keys.backup_root(replset, backup))
         return next(iter(found), None) is not None
 
-    def _own_segments(self, replset: str, manifest: Manifest | None) -> list[str]:
-        """Return the oplog of the backup's window that no other backup needs.
+    def _named_segments(self, manifest: Manifest | None) -> list[str]:
+        """Return the oplog of the backup's window, as its manifest names it."""
+        window = None if manifest is None else manifest.window
+        return [] if window is None else sorted(segment.key for segment in window.segments)
 
-        What a damaged manifest needs cannot be told: with one about, all oplog stays.
+    def _own_segments(self, replset: str, named: Sequence[str]) -> list[StoredObject]:
+        """Return the oplog of the backup's window that nothing else needs.
+
+        No other backup names it or reaches further because of it, and the archive has no hole
+        without it. What a damaged manifest needs cannot be told: with one about, all stays.
+        Looked at anew in each run: the archive goes on meanwhile, and is compacted.
         """
-        if manifest is None or manifest.window is None:
+        shelf = manifests.read_all(self._ports.store, replset) if named else None
+        if shelf is None or shelf.damaged:
             return []
-        own = {segment.key for segment in manifest.window.segments}
-        shelf = manifests.read_all(self._ports.store, replset)
-        if shelf.damaged:
-            return []
-        for other in shelf.manifests:
-            if other.backup_id != manifest.backup_id and other.window is not None:
-                own -= {segment.key for segment in other.window.segments}
-        return sorted(own)
-
-    def _objects(self, replset: str, segments: Sequence[str]) -> list[StoredObject]:
-        root = keys.backup_root(replset, self._request.backup)
-        found = list(self._ports.store.list(root))
-        for key in segments:
-            found += [each for each in self._ports.store.list(key) if each.key == key]
+        others = [each for each in shelf.manifests if each.backup_id != self._request.backup]
+        own = set(named) - {
+            segment.key
+            for other in others
+            if other.window is not None
+            for segment in other.window.segments
+        }
+        found: list[StoredObject] = []
+        for replset_id, segments in listed(self._ports.store, replset).items():
+            entries = (entry_of(each, self._ports.label) for each in others)
+            bases = [base_of(each) for each in entries if each.replset_id == replset_id]
+            mine = [each for each in segments if each.key in own]
+            found += [
+                StoredObject(key=each.key, size_bytes=each.stored_bytes)
+                for each in removable(mine, segments, bases)
+            ]
         return found
 
 

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from agent.codec import documents, framing
+from agent.codec import framing, oplog
 from agent.codec.parts import document_parts
 from agent.codec.zstd import content_bytes
 from agent.core.errors import PermanentError
 from agent.model import keys
-from agent.model.cluster_time import ClusterTime, Position
+from agent.model.cluster_time import Position
 from agent.model.coverage import Archived
 from agent.ports import ObjectStore
 
@@ -40,7 +40,7 @@ def parts(body: bytes, segment: Archived) -> Iterator[bytes]:
     position: Position | None = None
     try:
         for part in document_parts(body, content_bytes(body), _PART_BYTES):
-            position = position_of(framing.last(part))
+            position = oplog.position(framing.last(part))
             yield part
     except PermanentError as error:
         raise _damaged(segment, error.facts.get("reason", error.message)) from error
@@ -54,16 +54,7 @@ def last_position(store: ObjectStore, segment: Archived) -> Position:
     last = b""
     for part in parts(store.get(segment.key), segment):
         last = part
-    return position_of(framing.last(last))
-
-
-def position_of(entry: bytes | memoryview) -> Position:
-    """Return the place of a raw oplog entry. Raises: PermanentError ``damaged_bson``."""
-    time: ClusterTime | None = documents.cluster_time(entry, "ts")
-    if time is None:
-        raise PermanentError("damaged_bson", "an oplog entry has no time")
-    term = documents.field(entry, "t")
-    return Position(time, int(term) if isinstance(term, int) else -1)
+    return oplog.position(framing.last(last))
 
 
 def _damaged(segment: Archived, reason: object) -> PermanentError:

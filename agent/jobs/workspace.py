@@ -65,12 +65,16 @@ class Workspace:
         self._pieces[piece.collection.uuid] = piece
 
     def move(self, piece: Piece, namespace: Namespace) -> Piece:
-        """Give a piece another final name, and a place in that database, if it is another one."""
+        """Give a piece another final name; its documents stay in their place."""
         moved = replace(piece, collection=replace(piece.collection, namespace=namespace))
-        if self._target(namespace).database != piece.place.database:
-            moved = replace(moved, place=self._place(namespace))
         self._pieces[piece.collection.uuid] = moved
         return moved
+
+    def proper_place(self, piece: Piece) -> Namespace:
+        """Return the place of a piece, or a new one if its final name is in another database."""
+        name = piece.collection.namespace
+        is_there = self._target(name).database == piece.place.database
+        return piece.place if is_there else self._place(name)
 
     def _place(self, name: Namespace) -> Namespace:
         database = self._target(name).database

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from agent.model.cluster_time import ClusterTime
+from agent.model.coverage import Base
 from agent.model.manifest import Manifest
 
 
@@ -53,6 +54,16 @@ def entry_of(manifest: Manifest, storage: str) -> BackupEntry:
         tags=manifest.tags,
         note=manifest.note,
         keep=manifest.keep,
+    )
+
+
+def base_of(entry: BackupEntry) -> Base:
+    """Return a backup as what a replay can start from."""
+    return Base(
+        backup_id=entry.backup_id,
+        replset_id=entry.replset_id,
+        consistent_at=entry.consistent_at,
+        oplog_from=entry.oplog_from,
     )
 
 

@@ -62,13 +62,23 @@ class Reach:
 
 def spans(segments: Iterable[Archived]) -> tuple[Span, ...]:
     """Return the union of what segments cover: ascending, none touching another."""
+    return union(Span(begin=each.begin, last=each.last) for each in segments)
+
+
+def union(covered: Iterable[Span]) -> tuple[Span, ...]:
+    """Return what some spans cover together: ascending, none touching another."""
     found: list[Span] = []
-    for each in sorted(segments, key=lambda each: (each.begin, each.last)):
+    for each in sorted(covered):
         if found and each.begin <= found[-1].last:
             found[-1] = Span(begin=found[-1].begin, last=max(found[-1].last, each.last))
         else:
-            found.append(Span(begin=each.begin, last=each.last))
+            found.append(each)
     return tuple(found)
+
+
+def extended(covered: Sequence[Span], span: Span) -> tuple[Span, ...]:
+    """Return spans with one more, wherever it lies."""
+    return union((*covered, span))
 
 
 def gaps(covered: Sequence[Span]) -> tuple[Span, ...]:

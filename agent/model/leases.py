@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 COORDINATOR: Final = "coordinator"
+ARCHIVER: Final = "archiver"
 # Long enough for a node's election, short enough that a dead agent is replaced within 20 s.
 LEASE_S: Final = 15.0
 # Renewed three times within its life.

@@ -28,15 +28,19 @@ class NodeFacts:
         """Whether the agent behind this is there."""
         return now - self.updated_at <= timedelta(seconds=STALE_S)
 
-    def is_good_secondary(self, now: datetime) -> bool:
-        """Whether this node should read before the primary does."""
+    @property
+    def keeps_up(self) -> bool:
+        """Whether this is a secondary that may be read from and is not far behind."""
         return (
             self.state == "SECONDARY"
             and self.priority > 0
-            and self.is_fresh(now)
             and self.lag_s is not None
             and self.lag_s < LONGEST_LAG_S
         )
+
+    def is_good_secondary(self, now: datetime) -> bool:
+        """Whether this node should read before the primary does."""
+        return self.keeps_up and self.is_fresh(now)
 
 
 def may_read(

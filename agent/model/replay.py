@@ -129,12 +129,14 @@ class Nothing:
 class Bundle:
     """Several operations in one entry: each is a document like an entry's.
 
-    ``session`` is None if they take effect with this entry. Otherwise they are (a part of) the
+    ``upserts``: an update of a document that is not there makes one. ``session`` is None if they
+    take effect with this entry. Otherwise they are (a part of) the
     transaction ``number`` of a session: ``continues`` an earlier part, ``is_partial`` if
     another part follows, ``count`` operations in all parts if it says so.
     """
 
     operations: tuple[bytes, ...]
+    upserts: bool = False
     session: bytes | None = None
     number: int = 0
     continues: bool = False
@@ -174,13 +176,15 @@ class ReplayLimits:
     ``catalogue_at`` are in the manifest's options and indexes. ``selects`` says of a source
     namespace (of time series: the bucket collection's) whether the restore wants it: never of
     the control database's, as to server databases and temporaries it need not care. It must
-    say so of all that the workspace holds at the start.
+    say so of all that the workspace holds at the start, but for ``followed``: the UUIDs of
+    collections that are followed under whatever name, because they get a wanted one.
     """
 
     until: ClusterTime
     tolerate_missing_until: ClusterTime
     catalogue_at: ClusterTime
     selects: Callable[[Namespace], bool]
+    followed: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +232,24 @@ def unknown_entry(time: ClusterTime, what: str) -> PermanentError:
     return PermanentError(
         "replay_unknown_entry",
         f"the oplog has {what} at {time}, which cannot be replayed",
-        hint=f"restore to a time before {time}, or from a backup made after it",
+        hint=f"{restore_before(time)}, or from a backup made after it",
         at=str(time),
+    )
+
+
+def restore_before(time: ClusterTime) -> str:
+    """Return a hint that names the last time before one that cannot be replayed."""
+    last = just_before(time)
+    return f"restore to Timestamp({last.seconds}, {last.increment}) or a time before it"
+
+
+def placed(error: PermanentError, time: ClusterTime) -> PermanentError:
+    """Return an error with the time of the entry that it is about, and the last one before it."""
+    if "at" in error.facts:
+        return error
+    return PermanentError(
+        error.code,
+        f"{error.message} (the oplog at {time})",
+        hint=restore_before(time) if not error.hint else f"{error.hint}; {restore_before(time)}",
+        **{**error.facts, "at": str(time)},
     )

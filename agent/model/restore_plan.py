@@ -1,11 +1,13 @@
 """What a restore will do, decided before anything is touched: pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from agent.core.errors import PermanentError
 from agent.model.arrangement import Arrangement, Surroundings, Wish, arrange, some
 from agent.model.catalogue import Collection, Identity
+from agent.model.cluster_time import ClusterTime
+from agent.model.coverage import Archived
 from agent.model.manifest import Copy, Manifest
 from agent.model.names import Namespace
 
@@ -20,15 +22,58 @@ class TtlRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestorePlan:
-    """Everything that was decided; ``copies`` are those of the manifest that hold wanted data."""
+class Stretch:
+    """The oplog after ``begin``, up to and with ``last``, and the segments that hold it."""
+
+    begin: ClusterTime
+    last: ClusterTime
+    segments: tuple[Archived, ...]
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes to fetch."""
+        return sum(segment.stored_bytes for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """A backup, the cluster time to bring it to, and the oplog for that, if any is needed."""
 
     manifest: Manifest
+    target: ClusterTime
+    stretch: Stretch | None = None
+
+    @property
+    def is_later(self) -> bool:
+        """Whether the target is after the backup's own time."""
+        return self.target > self.manifest.consistent_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestorePlan:
+    """Everything that was decided; ``copies`` are those of the manifest that hold wanted data.
+
+    ``followed`` are the UUIDs of collections that get a wanted name only on the way.
+    """
+
+    goal: Goal
     wish: Wish
     copies: tuple[Copy, ...]
     arrangement: Arrangement
     ttl_rules: tuple[TtlRule, ...] = ()
     notes: tuple[str, ...] = ()
+    followed: frozenset[bytes] = frozenset()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The backup's."""
+        return self.goal.manifest
+
+    def following(self, uuids: frozenset[bytes]) -> "RestorePlan":
+        """Return the plan with more collections to follow, whatever they were called."""
+        followed = self.followed | uuids
+        copies = _copies(self.manifest, self.wish, followed)
+        return replace(self, followed=followed, copies=copies)
 
     @property
     def docs(self) -> int:
@@ -42,13 +87,16 @@ class RestorePlan:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes to fetch, without the oplog window."""
+        """Bytes to fetch, without the oplog."""
         return sum(chunk.stored_bytes for copy in self.copies for chunk in copy.chunks)
 
     def document(self) -> Mapping[str, object]:
         """Return the plan as the command's result shows it."""
         return {
             "backup": self.manifest.backup_id,
+            "target": self.goal.target,
+            "segments": len(self.goal.stretch.segments) if self.goal.stretch else 0,
+            "oplog_stored_bytes": self.goal.stretch.stored_bytes if self.goal.stretch else 0,
             "server_version": self.manifest.identity.server_version,
             "docs": self.docs,
             "bytes": self.bytes,
@@ -80,34 +128,40 @@ class RestorePlan:
 
 
 def plan_restore(
-    manifest: Manifest,
+    goal: Goal,
     wish: Wish,
     surroundings: Surroundings,
     ttl_rules: Sequence[TtlRule],
 ) -> RestorePlan:
     """Decide everything about a restore; ``ttl_rules`` are those of the source, all of them.
 
+    A pattern may match nothing in the backup if the target is later: what it means may have
+    been created after it.
+
     Raises: PermanentError ``server_too_old``, ``nothing_matches``, ``rename_collides``,
     ``bad_target``, ``view_split``, ``target_exists``, ``database_case``.
     """
+    manifest = goal.manifest
     check_version(manifest.identity, surroundings.identity)
-    names = [copy.collection.namespace for copy in manifest.copies]
+    collections = [copy.collection for copy in manifest.copies]
+    if not goal.is_later:
+        check_patterns(wish, (each.namespace for each in collections))
+    rules = tuple(_renamed(rule, wish) for rule in ttl_rules if _wanted(rule, wish))
+    return RestorePlan(
+        goal=goal,
+        wish=wish,
+        copies=_copies(manifest, wish, frozenset()),
+        arrangement=arrange(collections, wish, surroundings, is_whole=not manifest.namespaces),
+        ttl_rules=rules,
+        notes=(*_notes(manifest, wish, surroundings, collections), *_ttl_notes(rules, wish)),
+    )
+
+
+def check_patterns(wish: Wish, namespaces: Iterable[Namespace]) -> None:
+    """Raise PermanentError ``nothing_matches`` for patterns that match none of these."""
+    names = tuple(namespaces)
     wish.selection.check(names)
     wish.renaming.check(name for name in names if wish.selection.takes(name))
-    collections = [copy.collection for copy in manifest.copies]
-    copies = tuple(
-        copy
-        for copy in manifest.copies
-        if copy.collection.has_data and wish.target(copy.collection.namespace) is not None
-    )
-    return RestorePlan(
-        manifest=manifest,
-        wish=wish,
-        copies=copies,
-        arrangement=arrange(collections, wish, surroundings, is_whole=not manifest.namespaces),
-        ttl_rules=tuple(_renamed(rule, wish) for rule in ttl_rules if _wanted(rule, wish)),
-        notes=_notes(manifest, wish, surroundings, collections),
-    )
 
 
 def check_version(backup: Identity, target: Identity) -> None:
@@ -122,6 +176,24 @@ def check_version(backup: Identity, target: Identity) -> None:
             f"this replica set runs {target.feature_compatibility}",
             hint="restore to a replica set of the same version or a newer one",
         )
+
+
+def _copies(manifest: Manifest, wish: Wish, followed: frozenset[bytes]) -> tuple[Copy, ...]:
+    return tuple(
+        copy
+        for copy in manifest.copies
+        if copy.collection.has_data
+        and (wish.target(copy.collection.namespace) is not None or copy.collection.uuid in followed)
+    )
+
+
+def _ttl_notes(rules: Sequence[TtlRule], wish: Wish) -> tuple[str, ...]:
+    """Say what the time that has passed since the target does to restored documents."""
+    if not rules or wish.hold_ttl:
+        return ()
+    names = some(sorted({rule.namespace for rule in rules}))
+    told = f"what has expired in {names} by now is deleted at once after the restore"
+    return (f"{told}; hold_ttl: true keeps it",)
 
 
 def _notes(

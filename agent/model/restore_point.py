@@ -1,73 +1,135 @@
-"""Which backup stands for the time that a restore asks for."""
+"""Which backup, brought to which time, stands for what a restore asks for: pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from agent.core.errors import PermanentError
 from agent.model.cluster_time import ClusterTime
+from agent.model.coverage import Reach, Recoverable, Span, gaps, recoverable
 
 PointInTime = datetime | ClusterTime | Literal["latest"]
 
+_SECOND = timedelta(seconds=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """A time that can be restored: that of one backup."""
+class Aim:
+    """A backup, and the cluster time that it is brought to: up to and with it."""
 
-    backup_id: str
-    consistent_at: ClusterTime
+    reach: Reach
+    target: ClusterTime
 
 
-def choose(points: Sequence[Point], to: PointInTime) -> Point:
-    """Return the backup that is exact at ``to``; ``"latest"`` is the newest.
+def at_time(reaches: Iterable[Reach], time: ClusterTime) -> Aim | None:
+    """Return the newest backup that can be brought to a time; None if none can."""
+    fitting = [each for each in reaches if each.base.consistent_at <= time <= each.last]
+    return Aim(reach=max(fitting, key=_newness), target=time) if fitting else None
 
-    Without a continuous archive only a backup's own consistent time can be restored. A date
-    means the second that it lies in, since people read times to the second; the newest backup
-    of that second counts.
 
-    Raises: PermanentError ``no_backup`` if there is none at all; ``not_recoverable`` with the
-    nearest times on both sides.
+def latest(reaches: Iterable[Reach]) -> Aim | None:
+    """Return the latest time of all, by the newest backup that reaches it; None without any."""
+    found = max(reaches, key=lambda each: (each.last, _newness(each)), default=None)
+    return None if found is None else Aim(reach=found, target=found.last)
+
+
+def in_second(reaches: Iterable[Reach], date: datetime) -> Aim | None:
+    """Return the newest backup whose own time lies in the second of a date.
+
+    Without an archive a date can mean nothing else: people read a backup's time to the second.
     """
-    ordered = sorted(points, key=lambda point: (point.consistent_at, point.backup_id))
-    if not ordered:
-        raise PermanentError("no_backup", "the storage holds no backup", hint="make a backup first")
-    if to == "latest":
-        return ordered[-1]
-    fitting = [point for point in ordered if _fits(point.consistent_at, to)]
-    if fitting:
-        return fitting[-1]
-    raise _not_recoverable(ordered, to)
+    fitting = [
+        each
+        for each in reaches
+        if timedelta(0) <= utc(date) - each.base.consistent_at.wall < _SECOND
+    ]
+    if not fitting:
+        return None
+    found = max(fitting, key=_newness)
+    return Aim(reach=found, target=found.base.consistent_at)
 
 
-def _fits(time: ClusterTime, to: datetime | ClusterTime) -> bool:
-    if isinstance(to, ClusterTime):
-        return time == to
-    return timedelta(0) <= _utc(to) - time.wall < timedelta(seconds=1)
+def newest(aims: Iterable[Aim]) -> Aim | None:
+    """Return the aim with the newest backup: of several histories, the one that went on."""
+    return max(aims, key=lambda aim: _newness(aim.reach), default=None)
 
 
-def _utc(to: datetime) -> datetime:
-    # A date from MongoDB that carries no zone is UTC.
-    return to.replace(tzinfo=UTC) if to.tzinfo is None else to
+def utc(date: datetime) -> datetime:
+    """Return a date with its zone: one from MongoDB that carries none is UTC."""
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 
 
-def _not_recoverable(ordered: Sequence[Point], to: datetime | ClusterTime) -> PermanentError:
-    if isinstance(to, ClusterTime):
-        before = [point for point in ordered if point.consistent_at < to]
-        asked = f"Timestamp({to.seconds}, {to.increment})"
-    else:
-        before = [point for point in ordered if point.consistent_at.wall <= _utc(to)]
-        asked = _utc(to).isoformat()
-    nearest = (*before[-1:], *ordered[len(before) : len(before) + 1])
-    names = " and ".join(
-        f"{point.consistent_at.wall.isoformat()} "
-        f"(Timestamp({point.consistent_at.seconds}, {point.consistent_at.increment}), "
-        f"backup {point.backup_id})"
-        for point in nearest
-    )
+def spoken(time: ClusterTime) -> str:
+    """Write a cluster time as a person reads it, and as ``to`` takes it."""
+    return f"{time.wall.isoformat()} (Timestamp({time.seconds}, {time.increment}))"
+
+
+def not_recoverable(
+    reaches: Sequence[Reach],
+    covered: Mapping[str, Sequence[Span]],
+    to: PointInTime,
+    now: datetime,
+) -> PermanentError:
+    """Return why a time cannot be restored: ``no_backup``, or ``not_recoverable`` with ranges.
+
+    ``covered`` is what the archive holds, by replica set id.
+    """
+    ranges = recoverable(reaches)
+    if not ranges or to == "latest":
+        return PermanentError(
+            "no_backup", "the storage holds no backup that can serve", hint="make a backup first"
+        )
+    time = _last_of(to)
+    before = [each for each in ranges if each.last < time]
+    after = [each for each in ranges if each.begin > time]
+    nearest = (*before[-1:], *after[:1]) or ranges[-1:]
+    asked = spoken(to) if isinstance(to, ClusterTime) else utc(to).isoformat()
+    names = {each.base.consistent_at: each.base.backup_id for each in reaches}
+    shown = " and ".join(_range(each, names[each.begin]) for each in nearest)
     return PermanentError(
         "not_recoverable",
-        f"no backup stands for {asked}; the nearest recoverable times are {names}",
-        hint='give one of these times, a backup id, or "latest"',
-        nearest=tuple(str(point.consistent_at) for point in nearest),
+        f"{asked} cannot be restored: {_reason(time, covered, now, is_late=not after)}; "
+        f"recoverable is {shown}",
+        hint=_hint(nearest, is_late=not after),
+        nearest=tuple((str(each.begin), str(each.last)) for each in nearest),
     )
+
+
+def _newness(reach: Reach) -> tuple[ClusterTime, str]:
+    return reach.base.consistent_at, reach.base.backup_id
+
+
+def _last_of(to: datetime | ClusterTime) -> ClusterTime:
+    """Return a cluster time for a date: at the end of its second, which no entry is beyond."""
+    if isinstance(to, ClusterTime):
+        return to
+    return ClusterTime(int(utc(to).timestamp() // 1), 2**32 - 1)
+
+
+def _reason(
+    time: ClusterTime, covered: Mapping[str, Sequence[Span]], now: datetime, *, is_late: bool
+) -> str:
+    if time.seconds > now.timestamp():
+        return f"it is in the future, now is {now.isoformat(timespec='seconds')}"
+    holes = (gap for spans in covered.values() for gap in gaps(spans))
+    hole = next((each for each in holes if each.begin < time < each.last), None)
+    if hole is not None:
+        return f"the archive has a gap from {spoken(hole.begin)} to {spoken(hole.last)}"
+    if is_late:
+        return "it is not archived yet, or never was"
+    return "no backup from before it is followed by the archive up to it"
+
+
+def _range(each: Recoverable, backup_id: str) -> str:
+    begin = f"{spoken(each.begin)}, of the backup {backup_id}"
+    if each.begin == each.last:
+        return f"the single time {begin}"
+    return f"{begin}, to {spoken(each.last)}"
+
+
+def _hint(nearest: Sequence[Recoverable], *, is_late: bool) -> str:
+    if is_late:
+        last = nearest[-1].last
+        return f'the latest restorable time is {spoken(last)}; to: "latest" restores to it'
+    return 'give a time within these ranges, a backup id, or "latest"'

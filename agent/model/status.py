@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from agent.model.cluster_time import ClusterTime
 from agent.model.coverage import Recoverable, Span
 
 Level = Literal["ok", "warning", "error"]
 EventLevel = Literal["info", "warning", "error"]
+
+# Code of the problem that stands from a gap to the next full backup.
+OPLOG_GAP: Final = "oplog_gap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +42,13 @@ class StorageStatus:
 class ArchiveReport:
     """What the agent that archives the oplog tells of the archive.
 
-    ``lag_s``: seconds since the moment up to which all that was acknowledged is archived, so
-    what would be lost with the whole cluster now. ``window_s``: seconds that the oplog of its
-    node reaches back. ``spans``: what the storage covers of this replica set's oplog.
+    ``replset_id``: the replica set whose oplog it is. ``lag_s``: seconds since the moment up to
+    which all that was acknowledged is archived, so what would be lost with the whole cluster
+    now. ``window_s``: seconds that the oplog of its node reaches back. ``spans``: what the
+    storage covers of this replica set's oplog.
     """
 
+    replset_id: str
     archived_to: ClusterTime
     archived_at: datetime
     lag_s: float
@@ -114,6 +119,12 @@ class ClusterStatus:
     running: Running | None
     archiver: str | None = None
     oplog: OplogStatus | None = None
+
+    @property
+    def open_gap(self) -> Span | None:
+        """The newest gap of the archive, while no full backup has been made behind it."""
+        is_open = any(problem.code == OPLOG_GAP for problem in self.problems)
+        return self.oplog.gaps[-1] if is_open and self.oplog and self.oplog.gaps else None
 
     @property
     def state(self) -> Level:

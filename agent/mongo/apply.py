@@ -15,7 +15,13 @@ from agent.core.errors import PermanentError, TransientError
 from agent.model.catalogue import Collection
 from agent.model.names import Namespace
 from agent.mongo.connect import RAW, Client
-from agent.mongo.errors import UNAUTHORIZED, server_code, translate, translated
+from agent.mongo.errors import (
+    NAMESPACE_NOT_FOUND,
+    UNAUTHORIZED,
+    server_code,
+    translate,
+    translated,
+)
 from agent.mongo.insert import MAJORITY, check_write_concern
 from agent.mongo.target import MongoTarget
 from agent.ports import ReplayTarget
@@ -85,6 +91,24 @@ class MongoReplayTarget:
         """Remove all documents of a capped collection."""
         self._define(place, {"emptycapped": place.collection})
 
+    def move(self, place: Namespace, target: Namespace) -> None:
+        """Rename a temporary collection into another database."""
+        # The command itself, which copies: as an oplog entry it would end the secondaries.
+        command = {
+            "renameCollection": str(place),
+            "to": str(target),
+            "dropTarget": True,
+            "writeConcern": MAJORITY,
+        }
+        with translated():
+            try:
+                answer = self._client.admin.command(command)
+            except OperationFailure as error:
+                if server_code(error) != NAMESPACE_NOT_FOUND or not self._collections.uuid(target):
+                    raise
+                return
+        check_write_concern(answer)
+
     def drop(self, namespace: Namespace) -> None:
         """Drop a collection; no error if there is none."""
         self._collections.drop(namespace)
@@ -126,7 +150,7 @@ def _missing(error: OperationFailure, count: int) -> tuple[int, ...]:
     raise PermanentError(
         "replay_refused",
         f"the server refused an operation of the oplog: {text}",
-        hint="restore to a time before it, or without its collection",
+        hint="restore without its collection",
         position=position,
         server_code=error.code,
     ) from error

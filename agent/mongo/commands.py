@@ -107,7 +107,7 @@ class MongoCommands:
 
     @translated()
     def insert(self, options: Mapping[str, object]) -> object:
-        """Insert a command as an operator would, and return its ``_id``."""
+        """Insert a command as an operator would, and return its ``_id``, which options may name."""
         return self._commands.insert_one(to_bson(options)).inserted_id
 
 

@@ -74,9 +74,7 @@ def translate(error: Exception, special: Special | None = None) -> AgentError:
         case ConnectionFailure() | WaitQueueTimeoutError():
             return _of_network(error)
         case ConfigurationError():
-            return ConfigError(
-                "mongodb_uri", f"mongodb.uri: {_text(error)}", hint="correct mongodb.uri"
-            )
+            return _of_configuration(error)
         case InvalidOperation():
             return PermanentError("mongodb_misuse", f"the client refused: {_text(error)}")
         case BSONError() | OverflowError():
@@ -133,6 +131,13 @@ _NAMED: Final[dict[int, tuple[type[TransientError | PermanentError | ConfigError
 }
 
 
+def _of_configuration(error: ConfigurationError) -> AgentError:
+    if _NO_SESSIONS in str(error):
+        # Every server that we support has them: this one is starting, or rolls back.
+        return TransientError("mongodb_interrupted", "the node is not in place yet")
+    return ConfigError("mongodb_uri", f"mongodb.uri: {_text(error)}", hint="correct mongodb.uri")
+
+
 def _of_network(error: PyMongoError) -> AgentError:
     text = _text(error)
     hint = "check that mongod runs and that mongodb.uri names it"
@@ -141,6 +146,8 @@ def _of_network(error: PyMongoError) -> AgentError:
     return TransientError("mongodb_unreachable", f"MongoDB cannot be reached: {text}", hint=hint)
 
 
+# What pymongo says of a node in no state to tell how long its sessions last.
+_NO_SESSIONS: Final = "Sessions are not supported"
 # "not authorized on shop to execute command { find: "x", ... }"; what follows may be data.
 _NOT_AUTHORIZED: Final = re.compile(r"not authorized on (\S+) to execute command \{ (\w+)")
 _NOT_LOGGED_IN: Final = re.compile(r"[Cc]ommand (\w+) requires authentication")

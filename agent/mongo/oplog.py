@@ -5,14 +5,14 @@ from typing import Any, Final
 
 from pymongo.errors import OperationFailure
 
-from agent.codec import documents
+from agent.codec import framing, oplog
 from agent.codec.documents import timestamp
-from agent.core.errors import PermanentError
-from agent.model.cluster_time import ClusterTime
+from agent.core.errors import PermanentError, TransientError
+from agent.model.cluster_time import ClusterTime, Position
 from agent.mongo.connect import Client
-from agent.mongo.errors import Special
+from agent.mongo.errors import CURSOR_KILLED, CURSOR_NOT_FOUND, PLAN_KILLED, Special
 from agent.mongo.raw_cursor import CAPPED_POSITION_LOST, WAITING, RawCursor
-from agent.ports import Batch, OplogReader
+from agent.ports import Batch, OplogReader, OplogTail
 
 _OPLOG: Final = "oplog.rs"
 _NATURAL: Final = {"$natural": 1}
@@ -56,18 +56,84 @@ class MongoOplogReader:
         finally:
             cursor.close()
 
+    def after(self, position: Position) -> Generator[Batch, None, None]:
+        """Yield the majority-committed entries after a place, up to now.
+
+        The find begins with the entry of the place itself: if that is the first one to come,
+        nothing is left out. A cursor opened behind the end would not fail.
+
+        Raises: PermanentError ``oplog_rolled``, ``oplog_diverged``, only before the first batch;
+        TransientError ``node_behind``, and if the cursor was lost: what came so far is right.
+        """
+        cursor = RawCursor(self._client, "local", _TAILING)
+        try:
+            batch = cursor.find({
+                "find": _OPLOG,
+                "filter": {"ts": {"$gte": timestamp(position.time)}},
+                "hint": _NATURAL,
+                "readConcern": {"level": "majority"},
+            })
+            self._check_first(batch, position)
+            rest = memoryview(batch.data)[framing.first_end(batch.data) :]
+            if rest:
+                yield Batch(data=rest, docs=batch.docs - 1)
+            while cursor.is_open:
+                batch = cursor.more()
+                if batch.docs:
+                    yield batch
+        finally:
+            cursor.close()
+
+    def position(self, time: ClusterTime) -> Position | None:
+        """Return the place of the entry of a time; None if there is none.
+
+        Raises: TransientError ``node_behind``.
+        """
+        found = self._one({
+            "filter": {"ts": timestamp(time)},
+            "readConcern": {"level": "majority", "afterClusterTime": timestamp(time)},
+        })
+        return None if found is None else oplog.position(found)
+
+    def oldest(self) -> Position:
+        """Return the place of the oldest entry that this oplog holds."""
+        found = self._one({})
+        if found is None:
+            raise _behind("its oplog is empty")
+        return oplog.position(found)
+
+    def _check_first(self, batch: Batch, position: Position) -> None:
+        if not batch.docs:
+            raise _behind(f"its majority has not reached {position.time}")
+        first = oplog.position(memoryview(batch.data)[: framing.first_end(batch.data)])
+        if first == position:
+            return
+        oldest = self.oldest()
+        if first.time > position.time and oldest.time > position.time:
+            raise _rolled(begin=str(position.time), oldest=str(oldest.time))
+        raise PermanentError(
+            "oplog_diverged",
+            f"this replica set's oplog has no entry of {position.time} and term {position.term}",
+            hint="its history was rolled back or replaced; a full backup makes it recoverable",
+            begin=str(position.time),
+        )
+
+    def _one(self, command: dict[str, Any]) -> bytes | None:
+        """Return the first entry that a find meets, if there is one."""
+        cursor = RawCursor(self._client, "local", _SPECIAL)
+        try:
+            batch = cursor.run({**_ONE_ENTRY, **command, "maxTimeMS": self._reach_ms})
+        finally:
+            cursor.close()
+        return bytes(batch.data) if batch.docs else None
+
     def _wait_for(self, cursor: RawCursor, last: ClusterTime) -> None:
         concern = {"level": "majority", "afterClusterTime": timestamp(last)}
         cursor.run({**_ONE_ENTRY, "readConcern": concern, "maxTimeMS": self._reach_ms})
 
     def _check_oldest(self, begin: ClusterTime) -> None:
-        cursor = RawCursor(self._client, "local", _SPECIAL)
-        try:
-            batch = cursor.run({**_ONE_ENTRY, "maxTimeMS": self._reach_ms})
-        finally:
-            cursor.close()
-        oldest = documents.cluster_time(batch.data, "ts") if batch.docs else None
-        if oldest is None or oldest > begin:
+        oldest = self.oldest().time
+        if oldest > begin:
             raise _rolled(begin=str(begin), oldest=str(oldest))
 
 
@@ -92,8 +158,30 @@ def _overtaken(error: OperationFailure) -> PermanentError:
     return _rolled(server_code=error.code)
 
 
+def _lost(error: OperationFailure) -> TransientError:
+    return TransientError(
+        "mongodb_interrupted",
+        "the cursor on the oplog was lost; what follows is asked for anew",
+        server_code=error.code,
+    )
+
+
 _SPECIAL: Final[Special] = {**WAITING, CAPPED_POSITION_LOST: _overtaken}
+# Only the next find can tell whether anything was missed.
+_TAILING: Final[Special] = {
+    **WAITING,
+    **dict.fromkeys((CAPPED_POSITION_LOST, CURSOR_NOT_FOUND, CURSOR_KILLED, PLAN_KILLED), _lost),
+}
 
 
-def _proves(client: Client) -> OplogReader:
-    return MongoOplogReader(client)
+def _behind(reason: str) -> TransientError:
+    return TransientError(
+        "node_behind",
+        f"the node cannot give the oplog: {reason}",
+        hint="another node may; see the node's replication lag",
+    )
+
+
+def _proves(client: Client) -> tuple[OplogReader, OplogTail]:
+    reader = MongoOplogReader(client)
+    return reader, reader

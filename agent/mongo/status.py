@@ -10,18 +10,21 @@ from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
 from agent.core.errors import LeaseLost
+from agent.model.coverage import Recoverable, Span
 from agent.model.leases import COORDINATOR
 from agent.model.status import (
     AgentStatus,
+    ArchiveReport,
     ClusterStatus,
     LastBackup,
+    OplogStatus,
     Problem,
     Running,
     StorageStatus,
 )
 from agent.mongo.connect import Document
 from agent.mongo.control import STATUS
-from agent.mongo.documents import readable, timestamp
+from agent.mongo.documents import cluster_time, readable, timestamp
 from agent.mongo.errors import translated
 from agent.ports import StatusBoard
 
@@ -94,6 +97,19 @@ def _of_agent(status: AgentStatus) -> Document:
             "expires_at": storage.expires_at,
             "error": storage.error,
         },
+        "archive": status.archive and _of_report(status.archive),
+    }
+
+
+def _of_report(report: ArchiveReport) -> Document:
+    return {
+        "replset_id": report.replset_id,
+        "archived_to": timestamp(report.archived_to),
+        "archived_at": report.archived_at,
+        "lag_s": report.lag_s,
+        "window_s": report.window_s,
+        "spans": [_of_range(span) for span in report.spans],
+        "error": report.error,
     }
 
 
@@ -109,6 +125,22 @@ def _to_agent(found: Mapping[str, Any]) -> AgentStatus:
         started_at=found["started_at"],
         updated_at=found["updated_at"],
         storage=StorageStatus(**found["storage"]),
+        archive=_to_report(found["archive"]) if found.get("archive") else None,
+    )
+
+
+def _to_report(found: Mapping[str, Any]) -> ArchiveReport:
+    return ArchiveReport(
+        replset_id=found["replset_id"],
+        archived_to=cluster_time(found["archived_to"]),
+        archived_at=found["archived_at"],
+        lag_s=found["lag_s"],
+        window_s=found["window_s"],
+        spans=tuple(
+            Span(begin=cluster_time(each["from"]), last=cluster_time(each["to"]))
+            for each in found["spans"]
+        ),
+        error=found["error"],
     )
 
 
@@ -120,15 +152,27 @@ def _of_cluster(status: ClusterStatus) -> Document:
         "state": status.state,
         "problems": [_of_problem(problem) for problem in status.problems],
         "coordinator": status.coordinator,
-        "archiver": None,
+        "archiver": status.archiver,
         "last_backup": status.last_backup and _of_last(status.last_backup),
-        "recoverable": [
-            {"from": timestamp(each.begin), "to": timestamp(each.last)}
-            for each in status.recoverable
-        ],
-        "oplog": None,
+        "recoverable": [_of_range(each) for each in status.recoverable],
+        "oplog": status.oplog and _of_oplog(status.oplog),
         "running": status.running and _of_running(status.running),
         "next_runs": [],
+    }
+
+
+def _of_range(each: Span | Recoverable) -> Document:
+    return {"from": timestamp(each.begin), "to": timestamp(each.last)}
+
+
+def _of_oplog(oplog: OplogStatus) -> Document:
+    return {
+        "archived_to": timestamp(oplog.archived_to),
+        "archived_at": oplog.archived_at,
+        "lag_s": oplog.lag_s,
+        "window_s": oplog.window_s,
+        "headroom_s": oplog.headroom_s,
+        "gaps": [_of_range(gap) for gap in oplog.gaps],
     }
 
 

@@ -5,7 +5,7 @@ as the real thing may be trusted in its place. Knows model and core; must not kn
 implementation.
 """
 
-from agent.ports.cluster import Batch, ClusterSource, NodeReader, OplogReader, Read
+from agent.ports.cluster import Batch, ClusterSource, NodeReader, OplogReader, OplogTail, Read
 from agent.ports.control import (
     BackupCatalogue,
     Boards,
@@ -35,6 +35,7 @@ __all__ = [
     "NodeReader",
     "ObjectStore",
     "OplogReader",
+    "OplogTail",
     "Read",
     "ReplayTarget",
     "RestoreTarget",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.model.catalogue import Collection, Identity, Size
-from agent.model.cluster_time import ClusterTime
+from agent.model.cluster_time import ClusterTime, Position
 from agent.model.names import Namespace
 from agent.model.nodes import NodeFacts
 from agent.model.tasks import Range
@@ -111,4 +111,32 @@ class OplogReader(Protocol):
 
         Raises: PermanentError ``oplog_rolled`` if entries after ``begin`` are no longer there.
         """
+        ...
+
+
+class OplogTail(Protocol):
+    """The newest part of the oplog of this agent's own node, majority-committed entries only."""
+
+    def after(self, position: Position) -> Generator[Batch, None, None]:
+        """Yield the entries after a place, up to now, as raw BSON.
+
+        Proves first that the place is still in this oplog: nothing is left out. Closing the
+        generator ends the cursor.
+
+        Raises: PermanentError ``oplog_rolled`` if the entries after it are no longer there,
+        ``oplog_diverged`` if this oplog has another history than the place's; TransientError
+        ``node_behind`` if the node has not come so far, and others, also between batches.
+        """
+        ...
+
+    def position(self, time: ClusterTime) -> Position | None:
+        """Return the place of the entry of a time; None if there is none.
+
+        Waits until the node's majority has reached that time. Raises: TransientError
+        ``node_behind``.
+        """
+        ...
+
+    def oldest(self) -> Position:
+        """Return the place of the oldest entry that this oplog holds."""
         ...

@@ -77,9 +77,10 @@ class CommandBoard(Protocol):
         ...
 
     def insert(self, options: Mapping[str, object]) -> object:
-        """Insert a command as an operator would, and return its ``_id``.
+        """Insert a command as an operator would, and return its ``_id``, which options may name.
 
-        Raises: PermanentError ``bad_command`` with the fields that the validator refused.
+        Raises: PermanentError ``bad_command`` with the fields that the validator refused;
+        ``duplicate_key`` if there is a command of that ``_id``.
         """
         ...
 
@@ -96,7 +97,10 @@ class JobNotes(Protocol):
         ...
 
     def forget(self, job: object) -> None:
-        """Remove the notes; no error if there are none."""
+        """Remove the notes, and what half-written ones left; no error if there are none.
+
+        The tasks of the job are removed before.
+        """
         ...
 
     def jobs(self) -> Sequence[object]:

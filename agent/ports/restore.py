@@ -100,6 +100,13 @@ class ReplayTarget(Protocol):
         """Remove all documents of a capped collection."""
         ...
 
+    def move(self, place: Namespace, target: Namespace) -> None:
+        """Rename a temporary collection into another database, with all documents as they are.
+
+        May be repeated: one that is there already is no error. Never for buckets.
+        """
+        ...
+
     def drop(self, namespace: Namespace) -> None:
         """Drop a collection; no error if there is none."""
         ...

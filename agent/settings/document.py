@@ -98,6 +98,11 @@ class OplogSettings(Block):
         description="Uncompressed bytes after which a segment is uploaded at once; a segment"
         " is held in memory.",
     )
+    backup_after_gap: bool = Field(
+        default=True,
+        description="Whether a full backup starts by itself after a gap in the archive: until"
+        " there is one, nothing after the gap can be restored.",
+    )
 
 
 class CompressionSettings(Block):

@@ -12,10 +12,13 @@ from agent.core.keeper import Keeper
 from agent.core.log import Log
 from agent.core.retry import persistent
 from agent.daemon.active import JobPorts
+from agent.daemon.archive import ArchiveDuty, ArchiveDutyPorts, ArchivePreference
 from agent.daemon.coordinator import Coordinator, CoordinatorPorts
 from agent.daemon.dispatcher import Dispatcher, DispatcherPorts
-from agent.daemon.overview import Overview
-from agent.daemon.watch import Itself, NodeWatch, StorageWatch
+from agent.daemon.gaps import GapBackups
+from agent.daemon.overview import Overview, OverviewPorts
+from agent.daemon.problems import ArchiveRules
+from agent.daemon.watch import Itself, NodeWatch, Reports, StorageWatch
 from agent.jobs.backup.reading import ReadingPorts
 from agent.jobs.backup.worker import TaskRunner
 from agent.model.leases import LEASE_S, MARGIN_S, RENEW_S
@@ -31,6 +34,7 @@ from agent.ports import (
 )
 from agent.settings import Settings
 from agent.storage.open import open_store
+from agent.wiring.archive import ArchiveParts, ArchiveShop
 from agent.wiring.links import CONTROL_POLICY, Links, boards, patient
 from agent.wiring.stores import Stores
 from agent.wiring.workshop import Parts, Workshop
@@ -52,11 +56,34 @@ class Assembly:
         self.reader: NodeReader = MongoNodeReader(
             links.node, links.own.name, priority=settings.backup.priority, clock=self.clock
         )
-        self.oplog: OplogReader = MongoOplogReader(links.node)
+        oplog = MongoOplogReader(links.node)
+        self.oplog: OplogReader = oplog
         self.source: ClusterSource = persistent(
             MongoClusterSource(links.cluster, control_database=control, stop=stop),
             policy=CONTROL_POLICY,
             stop=stop,
+        )
+        shop = ArchiveShop(
+            ArchiveParts(
+                settings=settings,
+                stores=stores,
+                source=self.source,
+                tail=oplog,
+                events=self.patient.events,
+                catalogue=self.patient.catalogue,
+                clock=self.clock,
+                log=self.log,
+            )
+        )
+        self.archive = ArchiveDuty(
+            ArchiveDutyPorts(
+                leases=self.once.leases,
+                keeper=self.keeper,
+                clock=self.clock,
+                agent=links.own.name,
+                make=shop.make,
+                log=self.log,
+            )
         )
 
     def storage_watch(self) -> StorageWatch:
@@ -82,7 +109,13 @@ class Assembly:
             pid=os.getpid(),
             started_at=self.clock.now(),
         )
-        return NodeWatch(itself, self.reader, self.once.status, storage.status, self.log)
+        reports = Reports(storage=storage.status, archive=self.archive.report)
+        return NodeWatch(itself, self.reader, self.once.status, reports, self.log)
+
+    def archive_run(self, watch: NodeWatch) -> Callable[[Stop], None]:
+        """Return the duty of archiving, which prefers secondaries that keep up."""
+        preference = ArchivePreference(own=watch.keeps_up, another=watch.another_keeps_up)
+        return lambda stop: self.archive.run(stop, preference)
 
     def dispatcher(self, may_read: Callable[[], bool]) -> Dispatcher:
         """Return what gives tasks to the workers."""
@@ -119,14 +152,14 @@ class Assembly:
             log=self.log,
         )
         database = self.links.cluster[control.database]
-        overview = Overview(self.links.own.replset, self.once.status, self.once.catalogue)
         return Coordinator(
             CoordinatorPorts(
                 boards=self.once,
                 prepare=lambda: prepare(database),
                 jobs=jobs,
                 keeper=self.keeper,
-                overview=overview,
+                overview=self._overview(),
+                gaps=self._gap_backups(),
                 clock=self.clock,
                 agent=self.links.own.name,
                 poll_s=control.poll_interval_s,
@@ -134,6 +167,28 @@ class Assembly:
                 log=self.log,
             )
         )
+
+    def _overview(self) -> Overview:
+        settings = self.settings
+        return Overview(
+            OverviewPorts(
+                replset=self.links.own.replset,
+                storage=settings.storage.label,
+                archive=ArchiveRules(
+                    enabled=settings.oplog.enabled,
+                    interval_s=settings.oplog.upload_interval_s,
+                    backup_after_gap=settings.oplog.backup_after_gap,
+                ),
+                status=self.once.status,
+                catalogue=self.once.catalogue,
+                leases=self.once.leases,
+            )
+        )
+
+    def _gap_backups(self) -> GapBackups | None:
+        if not self.settings.oplog.backup_after_gap:
+            return None
+        return GapBackups(self.once.commands, self.once.events, self.once.status, self.log)
 
     def _workshop(self) -> Workshop:
         parts = Parts(

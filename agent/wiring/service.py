@@ -1,5 +1,7 @@
 """The agent as a process."""
 
+from collections.abc import Callable
+
 import agent
 from agent.core.flow import Stop
 from agent.core.memory import hold_little
@@ -27,17 +29,16 @@ def run_agent(settings: Settings, stop: Stop) -> None:
         retry(lambda: prepare(database), policy=START_POLICY, stop=stop)
         node_watch = whole.node_watch(storage_watch)
         whole.log.info("agent started", version=agent.__version__, replset=links.own.replset)
-        serve(
-            {
-                "keeper": whole.keeper.run,
-                "heartbeat": node_watch.run,
-                "storage": storage_watch.run,
-                "dispatcher": whole.dispatcher(node_watch.may_read).run,
-                "coordinator": whole.coordinator().run,
-            },
-            stop,
-            whole.log,
-        )
+        duties: dict[str, Callable[[Stop], None]] = {
+            "keeper": whole.keeper.run,
+            "heartbeat": node_watch.run,
+            "storage": storage_watch.run,
+            "dispatcher": whole.dispatcher(node_watch.may_read).run,
+            "coordinator": whole.coordinator().run,
+        }
+        if settings.oplog.enabled:
+            duties["archive"] = whole.archive_run(node_watch)
+        serve(duties, stop, whole.log)
         whole.log.info("agent stopped")
     finally:
         links.close()

@@ -93,6 +93,7 @@ class Workshop:
             store=store,
             notes=self._boards.notes,
             events=self._boards.events,
+            clock=self._parts.clock,
             control_database=self._parts.settings.control.database,
             workers=self._parts.settings.backup.workers,
             log=self._parts.log,

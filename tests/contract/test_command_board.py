@@ -170,7 +170,8 @@ def test_commands_come_oldest_first_whatever_their_ids(control: Control) -> None
     assert named == "nightly"
     second = moved(control, read(control, "nightly"), State.ACCEPTED)
     assert second.created_at is not None
-    with pytest.raises(PermanentError):
+    with pytest.raises(PermanentError) as caught:
         control.commands.insert({"_id": "nightly", "command": "backup"})
+    assert caught.value.code == "duplicate_key"
     found = [record.command_id for record in control.commands.open_commands()]
     assert [first.command_id, "nightly"] == found

@@ -8,7 +8,14 @@ import pytest
 from agent.core.errors import LeaseLost
 from agent.model.backups import BackupEntry
 from agent.model.cluster_time import ClusterTime
-from agent.model.status import AgentStatus, ClusterStatus, Problem, StorageStatus
+from agent.model.coverage import Span
+from agent.model.status import (
+    AgentStatus,
+    ArchiveReport,
+    ClusterStatus,
+    Problem,
+    StorageStatus,
+)
 from tests.contract.conftest import Control
 from tests.testbed.waiting import eventually
 
@@ -167,6 +174,19 @@ def agent_status(name: str) -> AgentStatus:
     )
 
 
+ARCHIVE = ArchiveReport(
+    replset_id="65f0000000000000000000aa",
+    archived_to=ClusterTime(1795302427, 3),
+    archived_at=NOW,
+    lag_s=1.5,
+    window_s=None,
+    spans=(
+        Span(begin=ClusterTime(1795302400, 1), last=ClusterTime(1795302410, 2**31)),
+        Span(begin=ClusterTime(1795302420, 1), last=ClusterTime(1795302427, 3)),
+    ),
+    error="no answer",
+)
+
 CLUSTER = ClusterStatus(
     replset="rs0",
     problems=(Problem(code="p", level="warning", message="m", hint="h", since=NOW),),
@@ -191,6 +211,17 @@ class TestStatus:
         assert all(abs(now - each.updated_at) < timedelta(seconds=5) for each in found)
         expected = replace(agent_status("b:1"), node_state="PRIMARY", pid=4712)
         assert expected == replace(found[1], updated_at=NOW)
+
+    @pytest.mark.parametrize(
+        "archive", [None, ARCHIVE, replace(ARCHIVE, window_s=86400.0, spans=(), error=None)]
+    )
+    def test_what_an_agent_tells_of_the_archive_comes_back(
+        self, control: Control, archive: ArchiveReport | None
+    ) -> None:
+        """Whole, also where there is nothing to tell yet."""
+        control.status.write_agent(replace(agent_status("a:1"), archive=archive))
+        (found,) = control.status.agents()
+        assert archive == found.archive
 
     def test_the_servers_clock_is_utc_and_goes_on(self, control: Control) -> None:
         """Times without a zone would compare with nothing."""

@@ -93,7 +93,7 @@ class MemoryCommands:
                 found.shown |= {"progress": progress, "eta_s": eta_s}
 
     def insert(self, options: Mapping[str, object]) -> object:
-        """Insert a command as an operator would, and return its ``_id``."""
+        """Insert a command as an operator would, and return its ``_id``, which options may name."""
         document = stored(options)
         command_id = document.pop("_id", None) or ObjectId()
         parse(document)

@@ -1,6 +1,7 @@
 """What happens to a source while its replay is tested."""
 
 import datetime as dt
+from contextlib import suppress
 from typing import Any
 
 import bson
@@ -9,6 +10,7 @@ from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
+from pymongo.errors import OperationFailure
 from pymongo.operations import IndexModel
 
 from tests.testbed.clients import Client
@@ -142,6 +144,10 @@ def options(client: Client) -> None:
     shop.create_collection("gone", viewOn="orders", pipeline=[])
     shop.drop_collection("gone")
     shop["system.js"].insert_one({"_id": "f", "value": "return 1"})
+    shop.command("collMod", "recent", cappedSize=8192, cappedMax=30)
+    shop.recent.insert_many({"_id": i} for i in range(100, 150))
+    shop.command("collMod", "recent", cappedMax=5)
+    shop.recent.insert_one({"_id": 150})
 
 
 def time_series(client: Client) -> None:
@@ -192,6 +198,33 @@ def indexes(client: Client) -> None:
     shop.customers.create_index("v")
     shop.customers.drop_indexes()
     shop.customers.create_index("w")
+
+
+def of_operators(client: Client) -> None:
+    """Do what people and tools do to a cluster now and then."""
+    shop = client.shop
+    missing = {"op": "u", "ns": "shop.orders", "o": {"$v": 2, "diff": {"i": {"z": 1}}}}
+    inserted = {"op": "i", "ns": "shop.orders", "o": {"_id": "by a tool"}}
+    for number, extra in enumerate(({}, {"allowAtomic": False})):
+        # By default servers before 6.2 make up a document that an update misses.
+        update = {**missing, "o2": {"_id": f"missing {number}"}}
+        client.admin.command({"applyOps": [update, inserted], **extra})
+    nested = {"op": "c", "ns": "admin.$cmd", "o": {"applyOps": [inserted]}}
+    client.admin.command({"applyOps": [nested]})
+    index = {"v": 2, "key": {"_id": 1}, "name": "_id_"}
+    definition = {"create": "by_tool", "capped": True, "size": 4096, "idIndex": index}
+    create = {"op": "c", "ns": "shop.$cmd", "o": definition}
+    filled = {"op": "i", "ns": "shop.by_tool", "o": {"_id": 1}}
+    client.admin.command({"applyOps": [create, filled]})
+    shop.command({"dbCheck": "orders"})
+    shop.customers.aggregate([{"$merge": {"into": "merged"}}])
+    shop.merged.aggregate([{"$project": {"w": 1}}, {"$merge": {"into": "merged"}}])
+    with suppress(OperationFailure):
+        shop.orders.create_index("items", name="fails", unique=True)
+    with suppress(OperationFailure):
+        shop.orders.insert_many([{"_id": "first"}, {"_id": "first"}, {"_id": "never"}])
+    shop.orders.find_one_and_update({"_id": "new"}, {"$set": {"x": 1}}, upsert=True)
+    shop.orders.find_one_and_replace({"_id": "new"}, {"y": 1})
 
 
 def drops(client: Client) -> None:

@@ -11,15 +11,19 @@ from bson.raw_bson import RawBSONDocument
 from agent.codec import manifest_json
 from agent.codec.zstd import ChunkCompressor
 from agent.core import log
+from agent.core.clock import SystemClock
 from agent.core.flow import Stop
+from agent.jobs.backup.window import WindowPlace, WindowRecorder
 from agent.jobs.restore.job import RestoreJob
 from agent.jobs.restore.ports import RestorePorts
 from agent.model import keys
 from agent.model.catalogue import Collection
+from agent.model.cluster_time import ClusterTime
 from agent.model.commands import Restore
-from agent.model.manifest import Chunk, Copy, Manifest
+from agent.model.manifest import Chunk, Copy, Manifest, Segment
 from agent.model.names import Namespace
 from agent.mongo.apply import MongoReplayTarget
+from agent.mongo.oplog import MongoOplogReader
 from agent.mongo.source import MongoClusterSource
 from agent.mongo.switch import MongoSwitch
 from agent.mongo.target import MongoTarget
@@ -45,6 +49,8 @@ class Desk:
     target: RestoreTarget | None = None
     switch: SwitchTarget | None = None
     workers: int = 4
+    segments: list[Segment] = field(default_factory=list)
+    archived_to: ClusterTime = field(default_factory=lambda: ClusterTime(0, 0))
 
     @property
     def source(self) -> MongoClusterSource:
@@ -64,6 +70,7 @@ class Desk:
             notes=self.notes,
             events=self.events,
             replay=MongoReplayTarget(self.client, self.source.identity().server_version),
+            clock=SystemClock(),
             control_database=CONTROL,
             workers=self.workers,
             log=log.get(),
@@ -108,7 +115,27 @@ class Desk:
             namespaces=namespaces,
         )
         self.put(manifest)
+        self.archived_to = max(self.archived_to, at)
         return manifest
+
+    def archive(self, last: ClusterTime | None = None, *, begin: ClusterTime | None = None) -> None:
+        """Store the oplog since the last call, or after ``begin``, as one segment.
+
+        Up to and with an entry's time; by itself up to now.
+        """
+        identity = self.source.identity()
+        last = last or self.source.write_note("a segment by hand")
+        begin = begin or self.archived_to
+        recorder = WindowRecorder(
+            WindowPlace(replset=identity.replset, replset_id=identity.replset_id, level=1),
+            MongoOplogReader(self.client),
+            self.store,
+            begin,
+            (),
+        )
+        recorder.advance(last)
+        self.segments += recorder.window().segments
+        self.archived_to = last
 
     def put(self, manifest: Manifest) -> None:
         """Store a manifest in place of an earlier one of its id."""

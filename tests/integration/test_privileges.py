@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import bson
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from agent.cli.grants import Purpose, script
+from agent.model.names import Namespace
+from agent.mongo.apply import MongoReplayTarget
 from tests.testbed.agents import Agent, Agents, AgentSpec, filesystem_storage
 from tests.testbed.clients import Client, Document
 from tests.testbed.hashes import contents, differences
@@ -132,6 +136,18 @@ def test_backup_user_cannot_restore(guarded: ReplicaSet, data: Client, tmp_path:
     assert done.exit_status in {3, 4}
     assert "mongodb_privilege_missing" == json.loads(done.stdout)["error"]["code"]
     assert [] == differences(before, contents(data))
+
+
+def test_restore_user_may_do_what_a_replay_does(guarded: ReplicaSet, data: Client) -> None:
+    """Also what few replays need: options, emptying, and a move into another database."""
+    moved = Namespace("shop2", "orders")
+    with closing(_as("restore", guarded, data).client()) as client:
+        target = MongoReplayTarget(client, "6.0.5")
+        target.move(Namespace("shop", "orders"), moved)
+        target.modify(moved, bson.encode({"validationLevel": "off"}))
+        target.empty(Namespace("shop", "log"))
+    assert 1000 == data["shop2"]["orders"].count_documents({})
+    assert 0 == data["shop"]["log"].count_documents({})
 
 
 def test_restore_user_can_restore(guarded: ReplicaSet, data: Client, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ _ACTIVITIES: list[Activity] = [
     activities.options,
     activities.time_series,
     activities.indexes,
+    activities.of_operators,
     activities.drops,
     activities.odd_documents,
 ]
@@ -257,6 +258,7 @@ def _hashes(client: Client) -> dict[str, str]:
         activities.transactions,
         activities.renames,
         activities.out_and_capped,
+        activities.of_operators,
         activities.drops,
     ],
     ids=lambda activity: activity.__name__,
@@ -295,3 +297,30 @@ def test_users_and_roles_are_replayed_like_documents(source: Source) -> None:
     assert Namespace("admin", "system.users") in {piece.collection.namespace for piece in workspace}
     for piece in workspace:
         source.target.drop(piece.place)
+
+
+def test_a_move_to_another_database_keeps_every_byte(replica_set: ReplicaSet) -> None:
+    """Zero timestamps, a late _id, what a validator refuses, capped order; on all nodes."""
+    client = replica_set.client()
+    source = Source(client)
+    activities.odd_documents(client)
+    client.shop.command("collMod", "odd", validator={"never": 1}, validationLevel="strict")
+    client.shop.create_collection("ring", capped=True, size=100_000)
+    client.shop.ring.insert_many([{"_id": n} for n in (5, 1, 4, 2, 3)])
+    for name in ("odd", "ring"):
+        place, target = Namespace("shop", name), Namespace("rescue", name)
+        before = source.documents(place)
+        source.target.move(place, target)
+        source.target.move(place, target)
+        assert before == source.documents(target)
+        assert source.loader.uuid(place) is None
+    source.now()
+
+    def all_equal() -> bool:
+        hashes = [
+            node.client().rescue.command("dbHash")["collections"] for node in replica_set.nodes
+        ]
+        assert {"odd", "ring"} == set(hashes[0])
+        return hashes[1:] == [hashes[0]] * 2
+
+    eventually(all_equal, message="all nodes hold the same")

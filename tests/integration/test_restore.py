@@ -1,6 +1,6 @@
 """Restores on real replica sets: equal to the original, or as if nothing had happened."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,11 +12,9 @@ from bson.timestamp import Timestamp
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure, PyMongoError
 
-from agent.codec.zstd import ChunkCompressor
 from agent.core.errors import LeaseLost, PermanentError, Stopped, TransientError
 from agent.core.flow import Stop, WorkerGroup
-from agent.model.cluster_time import ClusterTime
-from agent.model.manifest import Manifest, Segment, Window
+from agent.model.manifest import Manifest, Window
 from agent.model.names import Namespace
 from agent.mongo.switch import MongoSwitch
 from agent.mongo.target import MongoTarget
@@ -621,14 +619,6 @@ def names_of(client: Client) -> set[str]:
     return {each["user"] for each in client.admin.command("usersInfo")["users"]}
 
 
-def entries(client: Client, begin: ClusterTime, last: ClusterTime) -> Iterator[bytes]:
-    """Yield the oplog after ``begin`` up to and with ``last``."""
-    for document in raw_documents(client, Namespace("local", "oplog.rs")):
-        time: Any = bson.decode(document)["ts"]
-        if begin < ClusterTime(time.time, time.inc) <= last:
-            yield document
-
-
 def test_window_is_replayed_to_the_backups_time(replica_set: ReplicaSet, desk: Desk) -> None:
     """Changes, new and renamed collections, indexes and views after the copy are in the result."""
     fill(desk.client)
@@ -647,22 +637,8 @@ def test_window_is_replayed_to_the_backups_time(replica_set: ReplicaSet, desk: D
     before = contents(desk.client)
     shop.orders.delete_many({})
     begin = manifest.consistent_at
-    oplog = list(entries(desk.client, begin, last))
-    compressor = ChunkCompressor(1)
-    compressor.add(b"".join(oplog), len(oplog))
-    done = compressor.finish()
-    key = "rs0/oplog/x/20260101/segment.bson.zst"
-    desk.store.put(key, done.body)
-    segment = Segment(
-        key=key,
-        begin=begin,
-        last=last,
-        entries=done.docs,
-        bytes=done.bytes,
-        stored_bytes=done.stored_bytes,
-        sha256=done.sha256,
-    )
-    window = Window(begin=begin, last=last, segments=(segment,))
+    desk.archive(last)
+    window = Window(begin=begin, last=last, segments=tuple(desk.segments))
     desk.put(replace(manifest, consistent_at=last, window=window))
     result = desk.restore(overwrite=True)
     all_equal(replica_set, before)

@@ -86,7 +86,8 @@ def test_frozen_primary_is_replaced(replica_set: ReplicaSet) -> None:
     )
     old.resume()
 
-    eventually(lambda: not old.client().admin.command("hello")["isWritablePrimary"])
+    admin = old.client().admin
+    eventually(lambda: not admin.command("hello")["isWritablePrimary"])
     assert replica_set.primary() is new
 
 

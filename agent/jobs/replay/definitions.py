@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, assert_never
 
 from agent.codec import index_specs
@@ -23,6 +24,7 @@ from agent.model.replay import (
     ReplayLimits,
     is_passing,
     just_before,
+    restore_before,
 )
 from agent.ports import ReplayTarget
 
@@ -53,6 +55,8 @@ class Definitions:
         self._barrier = barrier
         self._born: set[bytes] = set()
         self._temporary: set[bytes] = set()
+        # Created under a name that is not wanted.
+        self._passed_over: set[bytes] = set()
         # Wanted by a rename, and nowhere to be had: when, and under which name.
         self._unknown: dict[bytes, tuple[ClusterTime, Namespace]] = {}
 
@@ -86,19 +90,28 @@ class Definitions:
     def finish(self) -> None:
         """Remove what no restore wants: temporary collections, and those renamed away.
 
+        What a rename brought into the database of another target is moved there.
+
         Raises: PermanentError ``replay_misses_collection``.
         """
         for time, name in self._unknown.values():
             raise PermanentError(
                 "replay_misses_collection",
                 f"{name} is a collection that got this name at {time}, and the backup has it not",
-                hint=f"restore to a time before {time}, or more collections, or a later backup",
+                hint=f"{restore_before(time)}, or more collections, or a later backup",
                 at=str(time),
+                missing=frozenset(self._unknown),
+                born=frozenset(self._passed_over & self._unknown.keys()),
             )
         for piece in tuple(self._workspace):
             collection = piece.collection
             if collection.uuid in self._temporary or not self._wants(collection.namespace):
                 self._remove(piece)
+                continue
+            place = self._workspace.proper_place(piece)
+            if place != piece.place:
+                self._at_target(partial(self._target.move, piece.place, place))
+                self._workspace.put(replace(piece, place=place))
 
     def _wants(self, namespace: Namespace) -> bool:
         # A selection of everything still means users' data: no server's own collections, and
@@ -116,7 +129,9 @@ class Definitions:
         is_listed = time <= self._limits.catalogue_at and not passing
         if is_listed or self._workspace.find(create.uuid) is not None:
             return False
-        if not passing and not self._wants(create.namespace):
+        is_followed = passing or create.uuid in self._limits.followed
+        if not is_followed and not self._wants(create.namespace):
+            self._passed_over.add(create.uuid)
             return False
         collection = Collection(
             namespace=create.namespace,
@@ -165,7 +180,6 @@ class Definitions:
             if not is_listed and self._wants(rename.target):
                 self._unknown[rename.uuid] = (time, rename.target)
             return replaced
-        # The place is of the same database, and so needs no rename of its own.
         self._workspace.move(piece, rename.target)
         if not rename.stays_temporary:
             self._temporary.discard(rename.uuid)

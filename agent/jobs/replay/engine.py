@@ -1,13 +1,14 @@
 """The replay itself: entries in, each to the place that its UUID leads to."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from agent.codec import oplog
 from agent.codec.lane_keys import key_of_id
 from agent.codec.operations import Encoder, care_of
+from agent.core.errors import PermanentError
 from agent.core.flow import Stop, WorkerGroup
 from agent.core.retry import RetryPolicy, retry
 from agent.jobs.replay.definitions import Barrier, Definitions
@@ -25,6 +26,7 @@ from agent.model.replay import (
     ReplayResult,
     Settle,
     Strange,
+    placed,
     unknown_entry,
 )
 from agent.ports import Batch, ReplayTarget
@@ -128,7 +130,10 @@ class _Run:
                 self._take_late(entry)
             elif entry.time > self._reached:
                 self._reached = entry.time
-                self._take(entry)
+                try:
+                    self._take(entry)
+                except PermanentError as error:
+                    raise placed(error, entry.time) from error
 
     def result(self) -> ReplayResult:
         """Return what was done; exact when the lanes are closed."""
@@ -164,13 +169,15 @@ class _Run:
             return
         for raw in committed.operations:
             content = oplog.operation(raw)
-            if not isinstance(content, Bundle):
-                self._operate(committed.at, content)
+            if isinstance(content, Bundle):
+                if depth == _DEEPEST_BUNDLE:
+                    raise unknown_entry(committed.at, "an applyOps within many others")
+                inner = replace(committed, operations=content.operations, upserts=content.upserts)
+                self._take_committed(inner, depth + 1)
                 continue
-            if depth == _DEEPEST_BUNDLE:
-                raise unknown_entry(committed.at, "an applyOps within many others")
-            inner = Committed(at=committed.at, operations=content.operations)
-            self._take_committed(inner, depth + 1)
+            if committed.upserts and isinstance(content, Change) and content.kind == "u":
+                content = replace(content, upserts=True)
+            self._operate(committed.at, content)
 
     def _operate(self, time: ClusterTime, operation: Operation) -> None:
         match operation:

@@ -13,7 +13,7 @@ from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Pipe, WorkerGroup
 from agent.core.retry import RetryPolicy, retry
 from agent.model.cluster_time import ClusterTime
-from agent.model.replay import ChangeKind
+from agent.model.replay import ChangeKind, placed, restore_before
 from agent.ports import ReplayTarget
 
 # The round trip is paid once a batch; an applyOps entry must stay well below 16 MiB.
@@ -137,12 +137,17 @@ class Lanes:
             tries = number + 1
 
         operations = [step.operation for step in batch.steps]
-        missing = retry(
-            lambda: self._target.apply(operations, atomic=batch.atomic),
-            policy=self._policy,
-            stop=self._group.stop,
-            on_retry=count_try,
-        )
+        try:
+            missing = retry(
+                lambda: self._target.apply(operations, atomic=batch.atomic),
+                policy=self._policy,
+                stop=self._group.stop,
+                on_retry=count_try,
+            )
+        except PermanentError as error:
+            position = error.facts.get("position", 0)
+            step = batch.steps[position if isinstance(position, int) else 0]
+            raise placed(error, step.time) from error
         for position in missing:
             self._judge(batch.steps, position, repeated=tries > 1)
         return len(missing)
@@ -161,6 +166,7 @@ class Lanes:
         raise PermanentError(
             "replay_diverged",
             f"a document of {step.namespace} that was updated at {step.time} is not there",
-            hint="the backup and the oplog do not fit together; restore another backup",
+            hint=f"the backup and the oplog do not fit together; {restore_before(step.time)}, "
+            "or from another backup",
             at=str(step.time),
         )

@@ -5,7 +5,7 @@ from typing import Final
 
 from agent.core.errors import PermanentError
 from agent.model.cluster_time import ClusterTime
-from agent.model.replay import Bundle, Settle
+from agent.model.replay import Bundle, Settle, restore_before
 
 # Open transactions live in memory. The server lets none run for more than a minute, unless it
 # is prepared, and writes a large one down at its commit in one go.
@@ -14,10 +14,11 @@ LARGEST_OPEN_BYTES: Final = 512 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """Operations that become visible together at a time."""
+    """Operations that become visible together at a time; ``upserts`` as in their entry."""
 
     at: ClusterTime
     operations: tuple[bytes, ...]
+    upserts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Transactions:
         Raises: PermanentError ``replay_transaction_incomplete``, ``replay_transaction_large``.
         """
         if bundle.session is None:
-            return Committed(at=time, operations=bundle.operations)
+            return Committed(at=time, operations=bundle.operations, upserts=bundle.upserts)
         whole = self._join(bundle.session, bundle)
         if bundle.is_partial:
             self._keep(bundle.session, whole)
@@ -94,7 +95,7 @@ class Transactions:
         raise PermanentError(
             "replay_transaction_incomplete",
             f"the first entries of a transaction that committed at {at} are missing",
-            hint=f"restore to a time before {at}, or from a backup made after it",
+            hint=f"{restore_before(at)}, or from a backup made after it",
             at=str(at),
         )
 
@@ -122,7 +123,7 @@ class Transactions:
             raise PermanentError(
                 "replay_transaction_large",
                 f"open transactions take more than {self._largest_open_bytes} bytes",
-                hint="restore to a time before they began",
+                hint="they have to fit into memory until they end",
             )
 
     def _forget(self, session: bytes) -> None:

@@ -1,14 +1,12 @@
 """Gathering the facts that a plan is made from; nothing is touched."""
 
 from agent.core.errors import PermanentError
-from agent.jobs import manifests
 from agent.jobs.restore import rules
+from agent.jobs.restore.goal import find_goal
 from agent.jobs.restore.ports import RestorePorts
 from agent.model.arrangement import Surroundings, Wish
 from agent.model.commands import Restore
-from agent.model.manifest import Manifest
 from agent.model.restore_plan import RestorePlan, plan_restore
-from agent.model.restore_point import Point, choose
 from agent.model.selection import Renaming, Selection
 
 
@@ -29,34 +27,59 @@ def wish_of(request: Restore) -> Wish:
     )
 
 
-def gather(request: Restore, ports: RestorePorts) -> RestorePlan:
-    """Find the backup, look at the replica set, and make the plan.
+def gather(
+    request: Restore, ports: RestorePorts, *, without: frozenset[str] = frozenset()
+) -> RestorePlan:
+    """Find the backup and the oplog, look at the replica set, and make the plan.
+
+    ``without`` names backups that have proved unfit.
 
     Raises: PermanentError of everything that makes the restore impossible.
     """
     wish = wish_of(request)
     identity = ports.source.identity()
-    manifest = _manifest(request, ports, identity.replset)
+    goal = find_goal(request, ports, identity.replset, without=without)
     surroundings = Surroundings(
         identity=identity,
         existing=ports.source.collections(),
         control_database=ports.control_database,
     )
-    ttl = [rule for copy in manifest.copies for rule in rules.ttl_rules(copy.collection)]
-    return plan_restore(manifest, wish, surroundings, ttl)
+    copies = goal.manifest.copies
+    ttl = [rule for copy in copies for rule in rules.ttl_rules(copy.collection)]
+    return plan_restore(goal, wish, surroundings, ttl)
 
 
-def _manifest(request: Restore, ports: RestorePorts, replset: str) -> Manifest:
-    store = ports.store
-    if request.backup is not None:
-        return manifests.read(store, replset, request.backup)
-    if request.to is None or request.to == "latest":
-        # Jobs that write run one at a time, so that ids sort as consistent times do.
-        ids = manifests.backup_ids(store, replset)
-        if ids:
-            return manifests.read(store, replset, ids[-1])
-    found = {each.backup_id: each for each in manifests.read_all(store, replset).manifests}
-    points = [
-        Point(backup_id=each.backup_id, consistent_at=each.consistent_at) for each in found.values()
-    ]
-    return found[choose(points, request.to or "latest").backup_id]
+def replanned(
+    plan: RestorePlan,
+    request: Restore,
+    ports: RestorePorts,
+    error: PermanentError,
+    unfit: set[str],
+) -> RestorePlan | None:
+    """Return a plan without the reason of a failure; None if there is no such plan.
+
+    A collection may get a wanted name only on the way. If the backup has it, or the oplog since
+    then has all of it, it is to be followed too. A temporary one that was being filled when the
+    backup was made is in no backup, but the oplog since an older one has all of it; ``unfit``
+    gathers the backups that were tried.
+
+    Raises: TransientError.
+    """
+    if error.code != "replay_misses_collection":
+        return None
+    missing, born = _uuids(error, "missing"), _uuids(error, "born")
+    held = {copy.collection.uuid for copy in plan.manifest.copies}
+    if missing <= held | born and not missing <= plan.followed:
+        return plan.following(missing)
+    unfit.add(plan.manifest.backup_id)
+    if request.to is None:
+        return None
+    try:
+        return gather(request, ports, without=frozenset(unfit))
+    except PermanentError:
+        return None
+
+
+def _uuids(error: PermanentError, name: str) -> frozenset[bytes]:
+    found = error.facts.get(name)
+    return found if isinstance(found, frozenset) else frozenset()

@@ -9,18 +9,19 @@ from agent.core.flow import Shared, Stop
 from agent.core.retry import RetryPolicy, retry
 from agent.jobs.restore.check import check_counts
 from agent.jobs.restore.crew import Crew
-from agent.jobs.restore.gather import gather
+from agent.jobs.restore.gather import gather, replanned
 from agent.jobs.restore.indexes import Indexing
 from agent.jobs.restore.load import Loading
 from agent.jobs.restore.objects import require_all
+from agent.jobs.restore.oplog import renewed, replay_oplog
 from agent.jobs.restore.ports import RestorePorts
-from agent.jobs.restore.preparation import drop_unwanted, prepare
+from agent.jobs.restore.preparation import check_matches, drop_unwanted, prepare
 from agent.jobs.restore.record import SwitchRecord, ended_notes, record_of, result_of
+from agent.jobs.restore.result import result_of_build
 from agent.jobs.restore.switch import Switch
-from agent.jobs.restore.window import check_window, replay_window
 from agent.jobs.workspace import Workspace
 from agent.model.commands import Restore
-from agent.model.names import Namespace, temporary_token
+from agent.model.names import temporary_token
 from agent.model.progress import Phase, Progress
 from agent.model.restore_plan import RestorePlan
 from agent.ports import CANCELED, Job, JobContext
@@ -65,7 +66,7 @@ class RestoreJob:
         if self._request.dry_run:
             return {"plan": plan.document()}
         try:
-            record = self._build(plan)
+            record = self._build_all(plan)
         except PermanentError:
             self._clean()
             raise
@@ -110,12 +111,25 @@ class RestoreJob:
         self._progress.update(lambda old: replace(old, phase=phase))
         self._ports.log.info("restore enters", phase=phase)
 
+    def _build_all(self, plan: RestorePlan) -> SwitchRecord:
+        """Build; and again, by a better plan, if the replay met collections that it lacked."""
+        unfit: set[str] = set()
+        while True:
+            try:
+                return self._build(plan)
+            except PermanentError as error:
+                better = replanned(plan, self._request, self._ports, error, unfit)
+                if better is None:
+                    raise
+                self._ports.log.info("restore begins anew", reason=error.message)
+                plan = better
+
     def _build(self, plan: RestorePlan) -> SwitchRecord:
         """Build everything in temporary collections, and write down the switch to come."""
         context, ports, wish = self._context, self._ports, plan.wish
         self._remove_temporaries()
-        check_window(plan)
         require_all(ports.store, plan)
+        plan = renewed(plan, ports)
         crew = Crew(workers=ports.workers, stop=context.stop, held=context.held)
         workspace = Workspace(context.token, lambda name: wish.target(name) or name)
         self._progress.set(Progress(phase="loading", total_bytes=plan.bytes, total_docs=plan.docs))
@@ -124,15 +138,18 @@ class RestoreJob:
         loading.run(plan.copies, workspace, plan.manifest.catalogue_at)
         self._enter("checking")
         check_counts(crew, context.stop, ports.target, plan.copies, workspace)
-        replayed_ops = 0
-        if plan.manifest.window is not None:
+        if plan.goal.stretch is not None:
             self._enter("replaying")
-            replayed_ops = replay_window(plan, ports, workspace, context)
+        replayed = replay_oplog(plan, ports, workspace, context, self._progress)
+        if plan.goal.stretch is not None:
             drop_unwanted(ports, workspace, wish)
+            check_matches(ports, workspace, wish)
         self._enter("indexing")
         indexing = Indexing(crew, context.stop, ports.target, workspace)
         indexing.build_plain(hold_ttl=wish.hold_ttl)
-        record = prepare(ports, plan, workspace, _result(plan, workspace, replayed_ops))
+        version = ports.source.identity().server_version
+        result = result_of_build(plan, workspace, replayed, version)
+        record = prepare(ports, plan, workspace, result)
         if not wish.hold_ttl:
             indexing.build_ttl()
         self._begin_switch(record)
@@ -213,22 +230,6 @@ class RestoreJob:
             if token is not None and token <= self._context.token:
                 self._context.held()
                 self._ports.target.drop(place)
-
-
-def _result(plan: RestorePlan, workspace: Workspace, replayed_ops: int) -> Mapping[str, object]:
-    collections = [piece.collection for piece in workspace]
-    return {
-        "restored_to": plan.manifest.consistent_at,
-        "docs": plan.docs,
-        "bytes": plan.bytes,
-        "collections": sum(_counts(each.namespace) for each in collections),
-        "replayed_ops": replayed_ops,
-        "plan": plan.document(),
-    }
-
-
-def _counts(name: Namespace) -> bool:
-    return not (name.is_views or name.is_users_or_roles)
 
 
 def _proof(context: JobContext, request: Restore, ports: RestorePorts) -> Job:

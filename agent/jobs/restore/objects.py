@@ -1,25 +1,27 @@
 """The stored objects of a backup: all there before anything begins, each verified before use."""
 
-from posixpath import dirname
-
 from agent.codec.zstd import sha256
 from agent.core.errors import PermanentError
-from agent.model.manifest import Chunk, Manifest, Segment
+from agent.model import keys
+from agent.model.manifest import Chunk, Segment
 from agent.model.restore_plan import RestorePlan
 from agent.ports import ObjectStore
 
 
 def require_all(store: ObjectStore, plan: RestorePlan) -> None:
-    """Check by listing that every object that the restore needs is there, at its size.
+    """Check by listing that every chunk that the restore needs is there, at its size.
+
+    The oplog is looked after by its feed, which goes around what is gone.
 
     Raises: PermanentError ``object_missing`` or ``damaged_object``, naming the first.
     """
-    needed = {each.key: each.stored_bytes for each in _needed(plan)}
-    for prefix in sorted({_prefix(key, plan.manifest) for key in needed}):
-        for found in store.list(prefix):
-            wanted_bytes = needed.pop(found.key, None)
-            if wanted_bytes is not None and wanted_bytes != found.size_bytes:
-                raise _damaged(found.key, f"it has {found.size_bytes} bytes, not {wanted_bytes}")
+    manifest = plan.manifest
+    needed = {each.key: each.stored_bytes for copy in plan.copies for each in copy.chunks}
+    root = keys.backup_root(manifest.identity.replset, manifest.backup_id)
+    for found in store.list(root) if needed else ():
+        wanted_bytes = needed.pop(found.key, None)
+        if wanted_bytes is not None and wanted_bytes != found.size_bytes:
+            raise _damaged(found.key, f"it has {found.size_bytes} bytes, not {wanted_bytes}")
     if needed:
         key = min(needed)
         raise PermanentError(
@@ -42,18 +44,6 @@ def fetch(store: ObjectStore, stored: Chunk | Segment) -> bytes:
     if sha256(body) != stored.sha256:
         raise _damaged(stored.key, "its SHA-256 is not the one in the manifest")
     return body
-
-
-def _needed(plan: RestorePlan) -> tuple[Chunk | Segment, ...]:
-    chunks = (chunk for copy in plan.copies for chunk in copy.chunks)
-    segments = plan.manifest.window.segments if plan.manifest.window else ()
-    return (*chunks, *segments)
-
-
-def _prefix(key: str, manifest: Manifest) -> str:
-    """Return a prefix that lists a key: one for all chunks of a backup, one a day for segments."""
-    before, mark, _ = key.partition(f"/backups/{manifest.backup_id}/")
-    return before + mark if mark else dirname(key) + "/"
 
 
 def _damaged(key: str, reason: str) -> PermanentError:

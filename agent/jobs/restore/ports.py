@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from agent.core.clock import Clock
 from agent.core.log import Log
 from agent.core.retry import RetryPolicy
 from agent.ports import (
@@ -30,6 +31,7 @@ class RestorePorts:
     notes: JobNotes
     events: EventLog
     replay: ReplayTarget
+    clock: Clock
     control_database: str
     workers: int
     log: Log

@@ -10,7 +10,7 @@ from agent.jobs.workspace import Piece, Workspace
 from agent.model.arrangement import Existing, Surroundings, Wish, arrange
 from agent.model.catalogue import Collection, Traits
 from agent.model.names import ROLES, STORED_JAVASCRIPT, USERS, Namespace
-from agent.model.restore_plan import RestorePlan
+from agent.model.restore_plan import RestorePlan, check_patterns
 from agent.ports import ViewRule
 
 
@@ -20,6 +20,29 @@ def drop_unwanted(ports: RestorePorts, workspace: Workspace, wish: Wish) -> None
         if wish.target(piece.collection.namespace) is None:
             ports.target.drop(piece.place)
             workspace.remove(piece.collection.uuid)
+
+
+def check_matches(ports: RestorePorts, workspace: Workspace, wish: Wish) -> None:
+    """Prove that everything that was asked for by name is there at the target time.
+
+    Raises: PermanentError ``nothing_matches``.
+    """
+    if wish.is_full:
+        return
+    views = _views(_definitions(ports, workspace).values())
+    found = [*(piece.collection for piece in workspace), *views]
+    check_patterns(wish, (each.namespace for each in found))
+
+
+def _definitions(
+    ports: RestorePorts, workspace: Workspace
+) -> Mapping[Namespace, tuple[ViewRule, ...]]:
+    """Return the views in each collection of definitions."""
+    return {
+        piece.collection.namespace: ports.switch.views(piece.place)
+        for piece in workspace
+        if piece.collection.namespace.is_views
+    }
 
 
 def prepare(
@@ -33,11 +56,7 @@ def prepare(
     Raises: PermanentError as the plan does; ``piece_lost``.
     """
     wish = plan.wish
-    definitions = {
-        piece.collection.namespace: ports.switch.views(piece.place)
-        for piece in workspace
-        if piece.collection.namespace.is_views
-    }
+    definitions = _definitions(ports, workspace)
     surroundings = Surroundings(
         identity=ports.source.identity(),
         existing=ports.source.collections(),

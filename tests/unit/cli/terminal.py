@@ -145,3 +145,20 @@ def a_cluster(
         "updated_at": NOW - timedelta(seconds=age_s),
         **more,
     }
+
+
+def an_archive(*, lag_s: float = 4.2, **more: object) -> dict[str, Any]:
+    """Return what the cluster's status document has of an archive in good order."""
+    reached = NOW - timedelta(seconds=5)
+    return {
+        "archiver": "b:27017",
+        "oplog": {
+            "archived_to": ClusterTime(int(reached.timestamp()), 7),
+            "archived_at": NOW - timedelta(seconds=3),
+            "lag_s": lag_s,
+            "window_s": 90_000.0,
+            "headroom_s": 90_000.0 - lag_s,
+            "gaps": [],
+        },
+        **more,
+    }

@@ -3,7 +3,14 @@
 import pytest
 
 from agent.model.cluster_time import ClusterTime
-from tests.unit.cli.terminal import Terminal, a_backup, a_cluster, an_agent, kept
+from tests.unit.cli.terminal import (
+    Terminal,
+    a_backup,
+    a_cluster,
+    an_agent,
+    an_archive,
+    kept,
+)
 
 
 @pytest.fixture
@@ -100,6 +107,82 @@ def test_status_shows_what_runs(terminal: Terminal) -> None:
     running = {"command": "backup", "phase": "reading", "percent": 43.2, "eta_s": 12.0}
     terminal.console.documents.cluster_document = a_cluster(running=running)
     assert "backup: reading 43 %, 12 s left" in terminal("status").stdout
+
+
+def test_status_shows_the_archive_in_a_line(terminal: Terminal) -> None:
+    """How far, how long ago, how late, how long it may fail; and the sentence has the lag."""
+    terminal.console.documents.cluster_document = a_cluster(**an_archive())
+    lines = terminal("status").stdout.splitlines()
+    assert lines[0] == (
+        "Safe: the newest backup is 2 hours old, all but the last 4 s of writes are archived,"
+        " 3 of 3 agents are there."
+    )
+    (line,) = (line for line in lines if line.strip().startswith("archive "))
+    expected = "up to 2026-11-21 20:15:07 UTC, stored 3 s ago, lag 4 s, headroom 1 d 0 h"
+    assert expected == line.split("archive", 1)[1].strip()
+
+
+def test_status_shows_an_archive_that_nobody_keeps(terminal: Terminal) -> None:
+    """What is archived is still shown, and how much has come since."""
+    error = {"level": "error", "message": "nobody archives the oplog", "hint": "see the logs"}
+    archive = an_archive(lag_s=400, archiver=None)
+    gaps = [{"from": ClusterTime(1, 1), "to": ClusterTime(2, 1)}]
+    archive["oplog"] = {**archive["oplog"], "gaps": gaps}
+    terminal.console.documents.cluster_document = a_cluster(error, **archive)
+    ended = terminal("status")
+    assert 8 == ended.exit_code
+    assert "Not safe: nobody archives the oplog;" in _first_line(ended.stdout)
+    (line,) = (line for line in ended.stdout.splitlines() if line.strip().startswith("archive "))
+    assert "nobody archives now, up to 2026-11-21 20:15:07 UTC, " in line
+    assert "lag 6 min 40 s" in line
+    assert line.endswith(", 1 gap")
+
+
+def test_status_shows_no_archive_where_there_is_none(terminal: Terminal) -> None:
+    """Nor one that a coordinator told of that is gone."""
+    terminal.console.documents.cluster_document = a_cluster(oplog=None, archiver=None)
+    assert "archive" not in terminal("status").stdout
+    terminal.console.documents.cluster_document = a_cluster(age_s=16, **an_archive())
+    assert "up to 2026-11-21" not in terminal("status").stdout
+
+
+def test_status_shows_what_can_be_restored_as_ranges(terminal: Terminal) -> None:
+    """The newest one in full; a single moment where there is no more."""
+
+    def shown(*ranges: tuple[int, int]) -> str:
+        begin = 1_795_291_200
+        recoverable = [
+            {"from": ClusterTime(begin + one, 1), "to": ClusterTime(begin + two, 9)}
+            if one != two
+            else {"from": ClusterTime(begin + one, 1), "to": ClusterTime(begin + one, 1)}
+            for one, two in ranges
+        ]
+        terminal.console.documents.cluster_document = a_cluster(recoverable=recoverable)
+        lines = terminal("status").stdout.splitlines()
+        return next(
+            (
+                line.split("recoverable", 1)[1].strip()
+                for line in lines
+                if line.strip().startswith("recoverable")
+            ),
+            "",
+        )
+
+    moment = "2026-11-21 20:00:00 UTC"
+    assert not shown()
+    assert moment == shown((0, 0))
+    assert f"{moment} to 2026-11-21 20:01:30 UTC" == shown((0, 90))
+    assert f"{moment} to 2026-11-21 20:00:09 UTC, and 1 earlier range" == shown((-5, -5), (0, 9))
+    assert shown((-50, -40), (-5, -5), (0, 9)).endswith(", and 2 earlier ranges")
+
+
+def test_status_with_an_archive_fits_one_screen(terminal: Terminal) -> None:
+    """With many problems, too."""
+    problem = {"level": "warning", "message": "m", "hint": "h"}
+    recoverable = [{"from": ClusterTime(1, 1), "to": ClusterTime(2, 1)}] * 3
+    document = a_cluster(*[problem] * 30, recoverable=recoverable, **an_archive())
+    terminal.console.documents.cluster_document = document
+    assert len(terminal("status").stdout.splitlines()) <= 24
 
 
 def test_status_as_json(terminal: Terminal) -> None:

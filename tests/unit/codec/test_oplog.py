@@ -1,6 +1,7 @@
 """Oplog entries are read for what they say, and nothing is guessed."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import bson
@@ -235,7 +236,10 @@ def test_operations_of_a_client_are_no_transaction() -> None:
         "multiOpType": 1,
         "prevOpTime": {"ts": Timestamp(99, 1), "t": Int64(1)},
     })
-    assert [expected, expected] == [_content(plain), _content(vectored)]
+    strict = _raw(op="c", ns="admin.$cmd", o={"applyOps": [inner], "alwaysUpsert": False})
+    assert [expected, expected] == [_content(vectored), _content(strict)]
+    # A client that does not say otherwise lets updates make up what they miss.
+    assert replace(expected, upserts=True) == _content(plain)
 
 
 def test_parts_of_a_transaction_tell_their_place() -> None:

@@ -35,13 +35,16 @@ def _documents(part: bytes) -> list[bytes]:
         (FRAME, len(WHOLE) - 1),
         (FRAME, len(WHOLE) + 1),
         (FRAME[:-10], len(WHOLE)),
+        (FRAME[:-1], len(WHOLE)),
+        (FRAME[:-4], len(WHOLE)),
+        (FRAME + b"\0", len(WHOLE)),
         (b"no frame at all", len(WHOLE)),
         (zstandard.ZstdCompressor().compress(WHOLE[:-3]), len(WHOLE) - 3),
         (zstandard.ZstdCompressor().compress(b"\x01\0\0\0\0\0\0\0"), 8),
     ],
 )
 def test_damaged_frame_is_an_error(body: bytes, expected_bytes: int) -> None:
-    """Too few bytes, too many, a broken frame, a cut document, a length of nothing."""
+    """Too few bytes, too many, a broken frame or checksum, a cut document, a length of nothing."""
     with pytest.raises(PermanentError) as caught:
         list(document_parts(body, expected_bytes, 4096))
     assert caught.value.code == "damaged_object"

@@ -11,17 +11,22 @@ from agent.core.keeper import Keeper
 from agent.core.log import get
 from agent.daemon.active import MOST_TRIES, JobPorts
 from agent.daemon.coordinator import Coordinator, CoordinatorPorts
-from agent.daemon.overview import Overview
+from agent.daemon.gaps import GapBackups
+from agent.daemon.overview import Overview, OverviewPorts
+from agent.daemon.problems import ArchiveRules
 from agent.model.backups import BackupEntry
 from agent.model.cluster_time import ClusterTime
 from agent.model.commands import CommandRecord, Request
+from agent.model.coverage import Span
 from agent.model.leases import LEASE_S
 from agent.model.outcome import Failure, Outcome
 from agent.model.progress import Progress
 from agent.model.states import State
 from agent.ports import Boards, Job, JobContext
 from tests.fakes.clock import VirtualClock
+from tests.fakes.commands import Command
 from tests.fakes.control import MemoryControl
+from tests.fakes.status import a_report, an_agent
 from tests.fakes.values import key
 from tests.testbed.waiting import eventually
 
@@ -79,8 +84,9 @@ class Behaviour:
 class Site:
     """A control database and agents that may coordinate it."""
 
-    def __init__(self, *, backed_up: bool = True) -> None:
+    def __init__(self, *, backed_up: bool = True, backs_up_after_gaps: bool = True) -> None:
         self.clock = VirtualClock()
+        self.backs_up_after_gaps = backs_up_after_gaps
         self.control = MemoryControl(self.clock)
         self.behave = Behaviour()
         self.stop = Stop()
@@ -100,13 +106,25 @@ class Site:
             leases=control.leases,
         )
         jobs = JobPorts(boards=boards, make=self._make, clock=self.clock, agent=name, log=get())
+        rules = ArchiveRules(enabled=True, interval_s=5, backup_after_gap=self.backs_up_after_gaps)
+        gaps = GapBackups(control.commands, control.events, control.status, get())
         return Coordinator(
             CoordinatorPorts(
                 boards=boards,
                 prepare=lambda: None,
                 jobs=jobs,
                 keeper=Keeper(self.clock, every_s=4.0, lasts_s=12.0),
-                overview=Overview("rs", control.status, control.backups),
+                overview=Overview(
+                    OverviewPorts(
+                        replset="rs",
+                        storage="main",
+                        archive=rules,
+                        status=control.status,
+                        catalogue=control.backups,
+                        leases=control.leases,
+                    )
+                ),
+                gaps=gaps if self.backs_up_after_gaps else None,
                 clock=self.clock,
                 agent=name,
                 poll_s=1.0,
@@ -121,6 +139,23 @@ class Site:
     def insert(self, **options: object) -> object:
         """Insert a command."""
         return self.control.commands.insert(options)
+
+    def tell_of_a_gap(self) -> None:
+        """Let an agent report an archive with a gap, behind which there is no backup.
+
+        Time passes, too, so that the next look writes the status.
+        """
+        self.clock.move(2)
+        spans = tuple(
+            Span(begin=ClusterTime(begin, 1), last=ClusterTime(last, 1))
+            for begin, last in ((1, 10), (20, 30))
+        )
+        self.control.status.write_agent(an_agent("a:1", self.clock.now(), a_report(*spans)))
+
+    def backups(self) -> list[Command]:
+        """Return the backup commands."""
+        found = self.control.commands.commands.values()
+        return [each for each in found if each.options["command"] == "backup"]
 
     def state(self, command_id: object) -> State | None:
         """Return a command's state."""
@@ -398,3 +433,70 @@ def test_a_lease_that_was_handed_back_is_taken_at_once() -> None:
     first.resign("the agent stops")
     second.tick(site.stop)
     assert "b:1" == site.control.leases.holder("coordinator")
+
+
+def test_a_gap_in_the_archive_starts_one_full_backup() -> None:
+    """However often it is looked, and whoever leads: the id is made of the gap and the hour."""
+    site = Site()
+    site.tell_of_a_gap()
+    first, second = site.coordinator("a:1"), site.coordinator("b:1")
+    first.tick(site.stop)
+    (backup,) = site.backups()
+    site.reach(first, backup.command_id, State.DONE)
+    first.resign("the agent stops")
+    for _ in range(3):
+        site.clock.move(2)
+        second.tick(site.stop)
+    assert [backup] == site.backups()
+    assert "namespaces" not in backup.options
+    assert ["backup_after_gap"] == [
+        event.code for event in site.control.events.written if event.code == "backup_after_gap"
+    ]
+
+
+def test_a_backup_after_a_gap_that_failed_is_tried_again_in_the_next_hour() -> None:
+    """Not before: whatever made it fail would be met every second."""
+    site = Site()
+    site.tell_of_a_gap()
+    site.behave.error = PermanentError("bad", "b")
+    coordinator = site.coordinator()
+    for count in (1, 2):
+        site.clock.move(2)
+        coordinator.tick(site.stop)
+        site.reach(coordinator, site.backups()[-1].command_id, State.FAILED)
+        for _ in range(3):
+            site.clock.move(2)
+            coordinator.tick(site.stop)
+        assert count == len(site.backups())
+        coordinator.resign("its time was over")
+        site.clock.move(3600)
+
+
+def test_no_second_backup_starts_while_one_is_open() -> None:
+    """It may be the very one that mends the gap; one of some collections is not."""
+    site = Site()
+    site.behave.waits = True
+    coordinator = site.coordinator()
+    full = site.insert(command="backup")
+    site.reach(coordinator, full, State.RUNNING)
+    site.tell_of_a_gap()
+    site.clock.move(2)
+    coordinator.tick(site.stop)
+    assert 1 == len(site.backups())
+    site.insert(command="backup", namespaces=["shop.*"])
+    site.behave.waits = False
+    site.reach(coordinator, full, State.DONE)
+    site.clock.move(2)
+    coordinator.tick(site.stop)
+    assert 3 == len(site.backups())
+    coordinator.resign("the test ends")
+
+
+def test_no_backup_starts_by_itself_if_that_is_switched_off() -> None:
+    """The problem is told all the same."""
+    site = Site(backs_up_after_gaps=False)
+    site.tell_of_a_gap()
+    site.coordinator().tick(site.stop)
+    assert [] == site.backups()
+    assert site.control.status.cluster is not None
+    assert "oplog_gap" in {each.code for each in site.control.status.cluster.problems}

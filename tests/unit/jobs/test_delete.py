@@ -20,10 +20,39 @@ from agent.ports import JobContext
 from tests.fakes.catalogue import collection
 from tests.fakes.cluster import MemoryCluster
 from tests.fakes.control import MemoryBackups, MemoryNotes
-from tests.fakes.store import MemoryStore, fail_from
+from tests.fakes.store import Fault, MemoryStore, fail_from, unreachable
 
 OLD, NEW = "20260101T000000Z", "20260102T000000Z"
-BEGIN, MIDDLE, LAST = (ClusterTime(1_767_225_600 + n, 1) for n in range(3))
+EARLY, BEGIN, MIDDLE, LAST, LATE = (ClusterTime(1_767_225_599 + n, 1) for n in range(5))
+
+
+def segment_key(begin: ClusterTime, last: ClusterTime) -> str:
+    """Return the key of a segment."""
+    identity = MemoryCluster().identity()
+    return keys.segment(identity.replset, identity.replset_id, begin, last)
+
+
+def segment(begin: ClusterTime, last: ClusterTime) -> Segment:
+    """Return a segment as a manifest names it."""
+    return Segment(
+        key=segment_key(begin, last),
+        begin=begin,
+        last=last,
+        entries=1,
+        bytes=3,
+        stored_bytes=3,
+        sha256="0" * 64,
+    )
+
+
+def fail_on(wanted: str) -> Fault:
+    """Fail every call of one method."""
+
+    def fault(_call: int, method: str, _key: str) -> None:
+        if method == wanted:
+            raise unreachable()
+
+    return fault
 
 
 class Desk:
@@ -49,19 +78,8 @@ class Desk:
         self.store.objects[chunk] = b"12345"
         segments = []
         for begin, last in spans:
-            key = keys.segment(replset, "x", begin, last)
-            self.store.objects[key] = b"123"
-            segments.append(
-                Segment(
-                    key=key,
-                    begin=begin,
-                    last=last,
-                    entries=1,
-                    bytes=3,
-                    stored_bytes=3,
-                    sha256="0" * 64,
-                )
-            )
+            self.store.objects[segment_key(begin, last)] = b"123"
+            segments.append(segment(begin, last))
         manifest = Manifest(
             backup_id=backup_id,
             identity=self.cluster.identity(),
@@ -84,6 +102,15 @@ class Desk:
         self.put(manifest)
         self.catalogue.put(entry_of(manifest, "main"))
         return manifest
+
+    def archive(self, *spans: tuple[ClusterTime, ClusterTime]) -> None:
+        """Put segments of the archive beside those of the backups."""
+        for begin, last in spans:
+            self.store.objects[segment_key(begin, last)] = b"1234"
+
+    def oplog(self) -> set[str]:
+        """Return the keys of all segments."""
+        return {key for key in self.store.objects if "/oplog/" in key}
 
     def put(self, manifest: Manifest) -> None:
         """Store a manifest in place of an earlier one."""
@@ -137,10 +164,72 @@ def test_delete_removes_the_backup_and_what_only_it_needs() -> None:
     assert of(OLD, desk) == []
     assert len(of(NEW, desk)) == 2
     (left,) = (key for key in desk.store.objects if "/oplog/" in key)
-    assert left == keys.segment("rs", "x", MIDDLE, LAST)
+    assert left == segment_key(MIDDLE, LAST)
     assert len(segments) == 2
     assert [each.backup_id for each in desk.catalogue.entries()] == [NEW]
     assert result["objects"] == 3
+
+
+def test_a_window_that_the_archive_has_too_goes_with_its_backup() -> None:
+    """What the archive holds is no less without it."""
+    desk = Desk()
+    desk.archive((EARLY, LATE))
+    desk.job(OLD).run()
+    desk.notes.forget("c")
+    desk.job(NEW, force=True).run()
+    assert {segment_key(EARLY, LATE)} == desk.oplog()
+
+
+def test_a_window_stays_where_the_archive_would_have_a_hole() -> None:
+    """The archive goes on at both sides; what it does not hold itself is kept for it."""
+    desk = Desk()
+    desk.archive((EARLY, BEGIN), (MIDDLE, LATE))
+    before = desk.oplog()
+    result = desk.job(OLD).run()
+    assert result["objects"] == 2
+    assert before == desk.oplog()
+    desk.notes.forget("c")
+    desk.job(NEW, force=True).run()
+    assert before - {segment_key(MIDDLE, LAST)} == desk.oplog()
+
+
+def test_a_window_stays_while_another_backup_reaches_further_through_it() -> None:
+    """The archive ends with it, as when it was switched off; its length is still good."""
+    desk = Desk()
+    first = replace(
+        desk.manifests[OLD],
+        backup_id="20251231T000000Z",
+        consistent_at=EARLY,
+        oplog_from=EARLY,
+        window=None,
+    )
+    desk.archive((EARLY, BEGIN))
+    before = desk.oplog()
+    desk.put(first)
+    desk.job(OLD).run()
+    assert before == desk.oplog()
+    gone = desk.store.objects.pop(keys.manifest("rs", first.backup_id))
+    assert gone
+    desk.notes.forget("c")
+    desk.job(NEW, force=True).run()
+    assert {segment_key(EARLY, BEGIN), segment_key(BEGIN, MIDDLE)} == desk.oplog()
+
+
+def test_a_window_that_became_needed_while_the_delete_was_interrupted_stays() -> None:
+    """Compaction removed what made it superfluous, because the window was there."""
+    desk = Desk()
+    desk.archive((EARLY, BEGIN), (BEGIN, MIDDLE), (MIDDLE, LATE))
+    wide = segment_key(BEGIN, LAST)
+    desk.store.objects[wide] = b"12"
+    window = Window(begin=BEGIN, last=LAST, segments=(segment(BEGIN, LAST),))
+    desk.put(replace(desk.manifests[OLD], window=window))
+    desk.store.fault = fail_on("delete")
+    with pytest.raises(TransientError):
+        desk.job(OLD).run()
+    desk.store.fault = None
+    del desk.store.objects[segment_key(BEGIN, MIDDLE)]
+    desk.job(OLD).run()
+    assert wide in desk.oplog()
 
 
 def test_manifest_goes_first() -> None:

@@ -54,6 +54,9 @@ class _Notebook:
     def empty(self, place: Namespace) -> None:
         self.steps.append(("empty", place))
 
+    def move(self, place: Namespace, target: Namespace) -> None:
+        self.steps.append(("move", place, target))
+
     def drop(self, namespace: Namespace) -> None:
         self.steps.append(("drop", namespace))
 
@@ -112,7 +115,7 @@ def _replay(
     stop: Stop | None = None,
     **limits: ClusterTime,
 ) -> ReplayResult:
-    bounds = {
+    bounds: dict[str, Any] = {
         "until": ClusterTime(200, 0),
         "tolerate_missing_until": _BEGIN,
         "catalogue_at": _BEGIN,
@@ -121,7 +124,7 @@ def _replay(
         [Batch(data=each, docs=1) for each in entries],
         _workspace() if workspace is None else workspace,
         target,
-        ReplayLimits(**{**bounds, **limits}, selects=lambda name: name.database == "shop"),
+        ReplayLimits(**(bounds | limits), selects=lambda name: name.database == "shop"),
         stop or Stop(),
         policy=_QUICK,
     )
@@ -292,3 +295,109 @@ def test_collections_of_the_server_and_of_other_restores_are_never_wanted() -> N
     _replay(_entries(*fields), target, workspace)
     assert ["shop.a"] == [str(piece.collection.namespace) for piece in workspace]
     assert ["create", "drop"] == [step[0] for step in target.steps]
+
+
+_NEW = {"ui": Binary(b"N" * 16, 4)}
+
+
+def _swap_within() -> list[bytes]:
+    """Fill a collection under a name that is not wanted, then give it the wanted one."""
+    return _entries(
+        _command(create="new") | _NEW,
+        {"op": "i", "ns": "shop.new", "o": {"_id": 1}} | _NEW,
+        _command(renameCollection="shop.new", to="shop.b") | _NEW,
+    )
+
+
+def _replay_chosen(
+    entries: list[bytes], target: ReplayTarget, workspace: Workspace, *followed: bytes
+) -> ReplayResult:
+    """Replay for a restore that wants shop.b alone."""
+    limits = ReplayLimits(
+        until=ClusterTime(200, 0),
+        tolerate_missing_until=_BEGIN,
+        catalogue_at=_BEGIN,
+        selects=lambda name: str(name) == "shop.b",
+        followed=frozenset(followed),
+    )
+    batches = [Batch(data=each, docs=1) for each in entries]
+    return replay(batches, workspace, target, limits, Stop(), policy=_QUICK)
+
+
+def test_what_gets_a_wanted_name_too_late_is_named_by_uuid() -> None:
+    """So that the next try follows it from its beginning, and then has all of it."""
+    target = _Notebook()
+    with pytest.raises(PermanentError) as error:
+        _replay_chosen(_swap_within(), target, Workspace(1))
+    assert "replay_misses_collection" == error.value.code
+    assert {b"N" * 16} == error.value.facts["missing"] == error.value.facts["born"]
+    workspace = Workspace(1)
+    _replay_chosen(_swap_within(), target, workspace, b"N" * 16)
+    assert ["shop.b"] == [str(piece.collection.namespace) for piece in workspace]
+    assert ("i", 1, "shop.bstmp.1.0", True) in target.steps
+
+
+def test_what_is_followed_and_never_gets_a_wanted_name_leaves_no_trace() -> None:
+    """The target time may lie before the rename."""
+    target = _Notebook()
+    workspace = Workspace(1)
+    _replay_chosen(_swap_within()[:2], target, workspace, b"N" * 16)
+    assert 0 == len(workspace)
+    assert "drop" == target.steps[-1][0]
+
+
+def test_a_piece_whose_target_is_in_another_database_is_moved_at_the_end() -> None:
+    """After all of its changes: its place stays the same until then."""
+    target = _Notebook()
+    passing = {"create": "tmp.agg_out.1", "temp": True}
+    entries = _entries(
+        _command(**passing) | _NEW,
+        {"op": "i", "ns": "shop.tmp.agg_out.1", "o": {"_id": 1}} | _NEW,
+        _command(renameCollection="shop.tmp.agg_out.1", to="shop.b", stayTemp=False) | _NEW,
+        {"op": "i", "ns": "shop.b", "o": {"_id": 2}} | _NEW,
+    )
+    elsewhere = {"shop.b": Namespace("rescue", "b")}
+    workspace = Workspace(1, lambda name: elsewhere.get(str(name), name))
+    _replay_chosen(entries, target, workspace)
+    place, moved = Namespace("shop", "bstmp.1.0"), Namespace("rescue", "bstmp.1.1")
+    assert [moved] == [piece.place for piece in workspace]
+    assert ("move", place, moved) == target.steps[-1]
+    assert {str(place)} == {step[2] for step in target.steps if step[0] == "i"}
+
+
+def test_updates_of_a_clients_apply_ops_make_up_what_they_miss() -> None:
+    """As they did on the source; in all others a missing document is damage."""
+    kept: list[bytes] = []
+
+    class Keeping(_Notebook):
+        def apply(self, operations: Sequence[bytes], *, atomic: bool) -> tuple[int, ...]:
+            kept.extend(operations)
+            return super().apply(operations, atomic=atomic)
+
+    inner = _update(1) | {"ns": "shop.a", "ui": Binary(_UUID, 4)}
+    for options in ({}, {"alwaysUpsert": False}):
+        _replay(_entries(_command(applyOps=[inner], **options)), Keeping())
+    assert [True, None] == [bson.decode(each).get("b") for each in kept]
+
+
+def test_every_error_of_an_entry_offers_the_time_before_it() -> None:
+    """Whoever raised it: the lane that the server refused, or the codec."""
+
+    def refuse(_call: int) -> tuple[int, ...]:
+        raise PermanentError("replay_refused", "no", position=1)
+
+    nameless = {"op": "i", "o": {"a": 1}}
+    for entries, target, offered in (
+        (_entries(_insert(1), _insert(1)), _Notebook(refuse), "Timestamp(101, 1)"),
+        (_entries(_insert(1), _insert(2), nameless), _Notebook(), "Timestamp(101, 2)"),
+    ):
+        with pytest.raises(PermanentError) as error:
+            _replay(entries, target)
+        assert offered in error.value.hint
+
+
+def test_checks_of_consistency_are_passed_over() -> None:
+    """The command dbCheck writes into the oplog, and changes nothing."""
+    target = _Notebook()
+    _replay(_entries(_command(dbCheck="shop.a", type="batch")), target)
+    assert [] == target.steps

@@ -12,7 +12,7 @@ from agent.model.catalogue import Collection, Identity, Traits
 from agent.model.cluster_time import ClusterTime
 from agent.model.manifest import Chunk, Copy, Manifest
 from agent.model.names import Namespace
-from agent.model.restore_plan import RestorePlan, TtlRule, plan_restore
+from agent.model.restore_plan import Goal, RestorePlan, TtlRule, plan_restore
 from agent.model.selection import Renaming, Selection
 from tests.fakes.catalogue import collection
 
@@ -78,10 +78,18 @@ def wish(
     )
 
 
+def planned(
+    found: Manifest, wanted: Wish, surroundings: Surroundings, ttl_rules: Sequence[TtlRule]
+) -> RestorePlan:
+    """Plan to bring a backup back as it is."""
+    goal = Goal(manifest=found, target=found.consistent_at)
+    return plan_restore(goal, wanted, surroundings, ttl_rules)
+
+
 def refusal(found: Manifest, wanted: Wish, surroundings: Surroundings) -> PermanentError:
     """Return the error that the plan ends with."""
     with pytest.raises(PermanentError) as caught:
-        plan_restore(found, wanted, surroundings, ())
+        planned(found, wanted, surroundings, ())
     return caught.value
 
 
@@ -98,7 +106,7 @@ VIEWS = collection("shop.system.views")
 def test_everything_goes_where_it_was() -> None:
     """A plain restore takes all collections and views, users too, and sums sizes up."""
     view = replace(collection("shop.v", kind="view"), traits=Traits(view_on="orders"))
-    plan = plan_restore(manifest(ORDERS, VIEWS, view, USERS), wish(), around(), ())
+    plan = planned(manifest(ORDERS, VIEWS, view, USERS), wish(), around(), ())
     assert targets(plan) == ["shop.orders", "shop.v"]
     assert {str(each.collection.namespace) for each in plan.copies} == {
         "shop.orders",
@@ -111,9 +119,9 @@ def test_everything_goes_where_it_was() -> None:
 def test_users_come_only_with_everything_or_when_asked_for() -> None:
     """A restore of some collections leaves users alone, unless told otherwise."""
     backup = manifest(ORDERS, USERS, ROLES)
-    some = plan_restore(backup, wish(["shop.*"]), around(), ())
-    asked = plan_restore(backup, wish(["shop.*"], users_and_roles=True), around(), ())
-    without = plan_restore(backup, wish(users_and_roles=False), around(), ())
+    some = planned(backup, wish(["shop.*"]), around(), ())
+    asked = planned(backup, wish(["shop.*"], users_and_roles=True), around(), ())
+    without = planned(backup, wish(users_and_roles=False), around(), ())
     assert [len(each.copies) for each in (some, asked, without)] == [1, 3, 1]
 
 
@@ -126,14 +134,14 @@ def test_existing_targets_are_named_without_overwrite() -> None:
 
 def test_what_is_not_restored_does_not_hinder() -> None:
     """Other collections, and a database that is there, are no conflict."""
-    plan = plan_restore(manifest(ORDERS), wish(), around(ITEMS, VIEWS, USERS), ())
+    plan = planned(manifest(ORDERS), wish(), around(ITEMS, VIEWS, USERS), ())
     assert plan.arrangement.replaced == ()
     assert plan.arrangement.dropped == ()
 
 
 def test_full_overwrite_drops_what_the_backup_has_not() -> None:
     """Everything becomes as it was, and users are not dropped as if they were a collection."""
-    plan = plan_restore(manifest(ORDERS), wish(overwrite=True), around(ORDERS, ITEMS, USERS), ())
+    plan = planned(manifest(ORDERS), wish(overwrite=True), around(ORDERS, ITEMS, USERS), ())
     assert [str(each.namespace) for each in plan.arrangement.replaced] == ["shop.orders"]
     assert [str(each.namespace) for each in plan.arrangement.dropped] == ["shop.items"]
 
@@ -149,13 +157,13 @@ def test_full_overwrite_drops_what_the_backup_has_not() -> None:
 def test_partial_overwrite_drops_nothing_else(partial: tuple[Manifest, Wish]) -> None:
     """A choice, a rename or a backup of a part says nothing of what was not in it."""
     found, wanted = partial
-    assert plan_restore(found, wanted, around(ITEMS), ()).arrangement.dropped == ()
+    assert planned(found, wanted, around(ITEMS), ()).arrangement.dropped == ()
 
 
 def test_another_kind_in_the_way_is_displaced() -> None:
     """A view where a collection comes, or a time series, cannot be renamed over."""
     there = (collection("shop.orders", kind="view"), *series("shop.items"))
-    plan = plan_restore(manifest(ORDERS, ITEMS), wish(overwrite=True), around(*there), ())
+    plan = planned(manifest(ORDERS, ITEMS), wish(overwrite=True), around(*there), ())
     found = {(str(each.namespace), each.kind) for each in plan.arrangement.displaced}
     assert found == {("shop.orders", "view"), ("shop.items", "timeseries")}
 
@@ -168,9 +176,7 @@ def test_time_series_is_one_name() -> None:
         "timeseries",
         b"buckets-of-11111",
     )
-    plan = plan_restore(
-        manifest(*series("shop.m")), wish(overwrite=True), around(*series("shop.m")), ()
-    )
+    plan = planned(manifest(*series("shop.m")), wish(overwrite=True), around(*series("shop.m")), ())
     assert targets(plan) == ["shop.m"]
     assert plan.arrangement.displaced == ()
 
@@ -205,7 +211,7 @@ def test_names_that_must_not_be_written_are_refused(target: str) -> None:
 def test_length_of_a_time_series_counts_its_buckets_prefix() -> None:
     """The buckets' name is the longer one: 15 bytes more."""
     longest = f"shop.{'x' * 235}"
-    plan_restore(manifest(*series("shop.m")), wish(rename=[("shop.m", longest)]), around(), ())
+    planned(manifest(*series("shop.m")), wish(rename=[("shop.m", longest)]), around(), ())
     error = refusal(manifest(*series("shop.m")), wish(rename=[("shop.m", longest + "x")]), around())
     assert error.code == "bad_target"
 
@@ -243,7 +249,7 @@ def test_older_replica_set_is_refused_and_newer_is_noted() -> None:
     newer = replace(IDENTITY, server_version="7.0.1", feature_compatibility="7.0")
     error = refusal(manifest(ORDERS), wish(), around(identity=older))
     assert error.code == "server_too_old"
-    plan = plan_restore(manifest(ORDERS), wish(), around(identity=newer), ())
+    plan = planned(manifest(ORDERS), wish(), around(identity=newer), ())
     assert "7.0.1" in plan.notes[0]
 
 
@@ -254,7 +260,7 @@ def test_document_names_ttl_rules_under_their_new_names() -> None:
         TtlRule(namespace=ITEMS.namespace, index="d_1", expire_after_s=60.0),
     ]
     wanted = wish(["shop.orders"], rename=[("shop.*", "shop2.*")])
-    document = plan_restore(manifest(ORDERS, ITEMS), wanted, around(), rules).document()
+    document = planned(manifest(ORDERS, ITEMS), wanted, around(), rules).document()
     assert document["ttl"] == [
         {"namespace": "shop2.orders", "index": "d_1", "expire_after_s": 60.0, "held": False}
     ]

@@ -200,3 +200,10 @@ def test_refusals_name_places_within_fields() -> None:
         }
     }
     assert refusals(info) == ("rename.1: 'from' is missing",)
+
+
+def test_a_node_that_has_no_sessions_yet_is_waited_for() -> None:
+    """While it starts or rolls back, pymongo calls it a deployment without sessions."""
+    error = ConfigurationError("Sessions are not supported by this MongoDB deployment")
+    assert isinstance(translate(error), TransientError)
+    assert isinstance(translate(ConfigurationError("bad option")), ConfigError)

@@ -1,0 +1,173 @@
+"""What an operator should know at a glance: pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from agent.model.archive import has_base
+from agent.model.backups import BackupEntry
+from agent.model.cluster_time import ClusterTime
+from agent.model.coverage import Span
+from agent.model.nodes import STALE_S
+from agent.model.status import OPLOG_GAP, AgentStatus, ArchiveReport, Problem
+
+# Longer than a takeover after the archiver's agent was killed.
+MOST_IDLE_S: Final = 30.0
+# The archive is behind if it lags more than this, and more than so many intervals.
+MOST_LAG_S: Final = 60.0
+MOST_INTERVALS: Final = 10
+# Parts of the oplog's window.
+LOW_HEADROOM: Final = 0.25
+LOWEST_HEADROOM: Final = 0.10
+# The oplog of a young replica set reaches back less than the archive may well lag.
+_USUAL_LAG_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveRules:
+    """What the settings ask of the archive."""
+
+    enabled: bool
+    interval_s: float
+    backup_after_gap: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveView:
+    """The archive as the cluster sees it: ``idle_since`` is None while somebody archives.
+
+    ``bases``: the full backups that a restore can start from. ``gap``: the newest one, while
+    none of those lies behind it.
+    """
+
+    rules: ArchiveRules
+    idle_since: datetime | None
+    report: ArchiveReport | None
+    bases: Sequence[BackupEntry]
+    gap: Span | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Everything that problems are found in, as of ``now`` by the server's clock."""
+
+    now: datetime
+    agents: Sequence[AgentStatus]
+    entries: Sequence[BackupEntry]
+    archive: ArchiveView
+
+
+def problems_of(known: Known) -> list[Problem]:
+    """Return every problem there is."""
+    return [*_of_agents(known), *_of_backups(known), *_of_archive(known)]
+
+
+def _of_agents(known: Known) -> Iterator[Problem]:
+    for agent in known.agents:
+        if known.now - agent.updated_at > timedelta(seconds=STALE_S):
+            yield Problem(
+                code="agent_missing",
+                level="warning",
+                message=f"the agent of {agent.name} has not been heard of",
+                hint="start it there, or delete its document in status if the node is gone",
+                since=agent.updated_at,
+            )
+        elif not agent.storage.ok:
+            yield Problem(
+                code="storage_unreachable",
+                level="error",
+                message=f"the agent of {agent.name} cannot use storage {agent.storage.label}",
+                hint=agent.storage.error or "",
+                since=known.now,
+            )
+
+
+def _of_backups(known: Known) -> Iterator[Problem]:
+    if not known.entries:
+        yield Problem(
+            code="no_backup",
+            level="warning",
+            message="there is no backup",
+            hint='insert {command: "backup"} into commands',
+            since=known.now,
+        )
+
+
+def _of_archive(known: Known) -> Iterator[Problem]:
+    archive, report = known.archive, known.archive.report
+    if not archive.rules.enabled:
+        return
+    if archive.idle_since and known.now - archive.idle_since > timedelta(seconds=MOST_IDLE_S):
+        yield Problem(
+            code="archive_stopped",
+            level="error",
+            message="nobody archives the oplog",
+            hint="the agents' logs say why; what the oplog loses meanwhile is lost for good",
+            since=archive.idle_since,
+        )
+    if report is None:
+        return
+    yield from _of_lag(report, archive.rules, known.now)
+    if archive.gap is not None:
+        yield _gap(archive.gap, archive.rules)
+    elif known.entries and not has_base(archive.bases, report):
+        yield Problem(
+            code="archive_without_backup",
+            level="warning",
+            message="no full backup is as new as the archive, so nothing can be restored from it",
+            hint='insert {command: "backup"} into commands',
+            since=known.now,
+        )
+
+
+def _of_lag(report: ArchiveReport, rules: ArchiveRules, now: datetime) -> Iterator[Problem]:
+    limit_s = max(MOST_LAG_S, MOST_INTERVALS * rules.interval_s)
+    is_behind = report.lag_s > limit_s
+    since = now - timedelta(seconds=report.lag_s)
+    if is_behind:
+        yield Problem(
+            code="archive_behind",
+            level="warning",
+            message=f"the archive of the oplog is more than {limit_s:.0f} s behind",
+            hint="is the storage slow or away? see oplog.lag_s and the log of the archiver",
+            since=since,
+        )
+    if report.error is not None:
+        yield Problem(
+            code="archive_failing",
+            level="error" if is_behind else "warning",
+            message="the oplog cannot be archived now",
+            hint=report.error,
+            since=since,
+        )
+    if report.window_s is None or report.lag_s <= rules.interval_s + _USUAL_LAG_S:
+        return
+    headroom_s = report.window_s - report.lag_s
+    if headroom_s < LOW_HEADROOM * report.window_s:
+        is_lowest = headroom_s < LOWEST_HEADROOM * report.window_s
+        yield Problem(
+            code="oplog_headroom_low",
+            level="error" if is_lowest else "warning",
+            message="the oplog will soon lose what is not archived yet",
+            hint="mend the archive, or make the oplog larger with replSetResizeOplog",
+            since=since,
+        )
+
+
+def _gap(gap: Span, rules: ArchiveRules) -> Problem:
+    hint = 'insert {command: "backup"} into commands'
+    if rules.backup_after_gap:
+        hint = "a full backup starts by itself; what follows it can be restored"
+    return Problem(
+        code=OPLOG_GAP,
+        level="error",
+        message=f"the oplog from {_moment(gap.begin)} to {_moment(gap.last)} was never archived:"
+        " no time in between or since can be restored",
+        hint=hint,
+        since=gap.last.wall,
+    )
+
+
+def _moment(time: ClusterTime) -> str:
+    return f"{time.wall:%Y-%m-%dT%H:%M:%SZ} ({time.seconds}.{time.increment})"

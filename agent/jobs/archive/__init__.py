@@ -1,0 +1,1 @@
+"""The continuous archive of the oplog: one agent reads its node, compresses and stores, always."""
