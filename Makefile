@@ -127,6 +127,10 @@ test: lint testbed ## Everything: what check does, then contract, integration an
 bench: setup testbed ## Measure speed and memory against plain pymongo, print the table
 	@$(BIN)/python -m tests.bench
 
+.PHONY: soak
+soak: setup testbed ## Torture clusters for half an hour (SOAK_ARGS='--minutes 5 --seed 7')
+	@$(BIN)/python -m tests.soak $(SOAK_ARGS)
+
 .PHONY: docs
 docs: setup ## Check that docs, settings, commands and errors name each other
 	$(BIN)/pytest $(PYTEST_ARGS) tests/docs

@@ -6,12 +6,31 @@ from typing import get_args
 import pytest
 
 from agent.model.progress import Phase
-from agent.model.status import AgentStatus, ClusterStatus, Problem, Running, StorageStatus
+from agent.model.status import (
+    AgentStatus,
+    ArchiveReport,
+    ClusterStatus,
+    OplogStatus,
+    Problem,
+    Running,
+    StorageStatus,
+)
 from tests.docs import documents
 from tests.docs.documents import DESIGN
 
 
-@pytest.mark.parametrize("model", [AgentStatus, ClusterStatus, Problem, Running, StorageStatus])
+@pytest.mark.parametrize(
+    "model",
+    [
+        AgentStatus,
+        ArchiveReport,
+        ClusterStatus,
+        OplogStatus,
+        Problem,
+        Running,
+        StorageStatus,
+    ],
+)
 def test_every_field_is_in_the_design(model: type) -> None:
     """In the section on status, in backticks."""
     named = documents.all_named(documents.section(DESIGN, "Status"))

@@ -16,6 +16,8 @@ from tests.testbed.waiting import eventually
 END_STATES = frozenset({"done", "failed", "canceled", "rejected", "expired"})
 QUICK: Settings = {"control": {"poll_interval_s": 0.2}}
 """Agents that look for commands more often than an operator needs."""
+WITHOUT_ARCHIVE: Settings = {"oplog": {"enabled": False}}
+"""For tests that count the objects of a backup, its own oplog among them."""
 
 
 class Protected:

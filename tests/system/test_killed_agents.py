@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.exactness import holds_only_what_manifests_name, restore_and_compare, shop
 from tests.system.faults import end_slow_reads, held_by_transaction, slow_inserts, slow_reads
-from tests.system.protected import Protected, protected
+from tests.system.protected import WITHOUT_ARCHIVE, Protected, protected
 from tests.system.storages import BucketStorage, DirectoryStorage
 from tests.system.writer import seed_documents
 from tests.testbed.agents import Agent
@@ -24,7 +24,7 @@ _COUNT = 8000
 def cluster(replica_set: ReplicaSet, directory: DirectoryStorage) -> Iterator[Protected]:
     """Data in a few collections, and agents."""
     seed_documents(replica_set.client(), _COUNT)
-    with protected(replica_set, directory) as cluster:
+    with protected(replica_set, directory, WITHOUT_ARCHIVE) as cluster:
         yield cluster
 
 
@@ -33,7 +33,7 @@ def test_backup_survives_its_coordinator_and_its_reader(
 ) -> None:
     """Whoever is killed while a backup reads, others end it, and it holds everything."""
     seed_documents(replica_set.client(), _COUNT)
-    with protected(replica_set, storage) as cluster:
+    with protected(replica_set, storage, WITHOUT_ARCHIVE) as cluster:
         before = shop(cluster)
         for victim_of in (Protected.coordinator, Protected.task_owner):
             with slow_reads(replica_set.nodes, "shop.items", 500):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.barrier import Barrier, barrier, held_notes
 from tests.system.exactness import holds_only_what_manifests_name, restore_and_compare, shop
-from tests.system.protected import Protected, protected, result_of
+from tests.system.protected import WITHOUT_ARCHIVE, Protected, protected, result_of
 from tests.system.storages import BucketStorage, chunk_keys, manifest_keys
 from tests.system.writer import seed_documents
 from tests.testbed.agents import Agent
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 def cluster(replica_set: ReplicaSet, storage: BucketStorage) -> Iterator[Protected]:
     """Data in a few collections, and agents."""
     seed_documents(replica_set.client())
-    with protected(replica_set, storage) as cluster:
+    with protected(replica_set, storage, WITHOUT_ARCHIVE) as cluster:
         yield cluster
 
 

@@ -1,0 +1,1 @@
+"""Torture with one seed after another, for as long as one likes."""

@@ -1,0 +1,146 @@
+"""The archive of real agents goes on through everything that happens to them."""
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from bson.timestamp import Timestamp
+
+from agent.model import keys
+from agent.model.cluster_time import ClusterTime
+from agent.model.coverage import Archived, Span, gaps, spans
+from tests.system.faults import slow_inserts, slow_reads
+from tests.system.protected import Protected, protected
+from tests.system.storages import DirectoryStorage
+from tests.system.writer import seed_documents
+from tests.testbed.agents import Agent
+from tests.testbed.replica_set import ReplicaSet
+from tests.testbed.waiting import eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+# 20 s are promised; a shared machine gets some more.
+_GOING_AGAIN_S = 30.0
+
+
+@pytest.fixture
+def cluster(replica_set: ReplicaSet, directory: DirectoryStorage) -> Iterator[Protected]:
+    """Agents that archive each second, and an archive that has begun."""
+    with protected(replica_set, directory, {"oplog": {"upload_interval_s": 1}}) as cluster:
+        eventually(
+            lambda: cluster.control["status"].find_one({"archive": {"$type": "object"}}),
+            40,
+            message="the archive has begun",
+        )
+        _is_archived(cluster, _write(cluster), 15)
+        yield cluster
+
+
+def test_a_killed_archiver_is_followed_without_a_gap(cluster: Protected) -> None:
+    """Another agent is there within seconds of the end of its lease."""
+    victim = _archiver(cluster)
+    victim.kill()
+    killed_at = time.monotonic()
+    _is_archived(cluster, _write(cluster), _GOING_AGAIN_S)
+    assert time.monotonic() - killed_at < _GOING_AGAIN_S
+    assert _archiver(cluster) is not victim
+    _has_no_gap(cluster)
+
+
+def test_an_archiver_that_stalls_does_no_harm(cluster: Protected) -> None:
+    """Frozen beyond its lease it is replaced; what it does when it thaws leaves no gap."""
+    frozen = _archiver(cluster)
+    frozen.send(signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    _is_archived(cluster, _write(cluster), _GOING_AGAIN_S)
+    eventually(lambda: time.monotonic() - stopped_at >= 20, 30)
+    frozen.send(signal.SIGCONT)
+    for _ in range(5):
+        _is_archived(cluster, _write(cluster), 15)
+    assert frozen.is_running
+    assert _archiver(cluster) is not frozen
+    _has_no_gap(cluster)
+
+
+def test_a_restart_of_all_agents_leaves_no_gap(cluster: Protected) -> None:
+    """What was written while nobody archived is archived by the first that is back."""
+    for agent in cluster.agents.all:
+        agent.kill()
+    seed_documents(cluster.client, 500)
+    last = _write(cluster)
+    for agent in cluster.agents.all:
+        agent.restart()
+    _is_archived(cluster, last, 2 * _GOING_AGAIN_S)
+    _has_no_gap(cluster)
+
+
+def test_the_archive_goes_on_while_jobs_run(cluster: Protected) -> None:
+    """A backup and a restore take their time; what is written meanwhile is stored at once."""
+    seed_documents(cluster.client, 4000)
+    nodes = cluster.replica_set.nodes
+    with slow_reads(nodes, "shop.items", 500):
+        order = cluster.order("backup")
+        cluster.reaches(order, "reading")
+        _is_archived(cluster, _write(cluster), 10)
+        assert "running" == cluster.document(order)["state"]
+    backup = cluster.end_of(order)["result"]["backup"]
+    with slow_inserts(nodes, 5000):
+        order = cluster.order("restore", backup=backup, overwrite=True)
+        cluster.reaches(order, "loading")
+        with cluster.client.start_session() as session:
+            cluster.client["elsewhere"]["marks"].update_one(
+                {"_id": 1}, {"$set": {"n": 1}}, upsert=True, session=session
+            )
+            last = _time(session.operation_time)
+        _is_archived(cluster, last, 10)
+        assert "running" == cluster.document(order)["state"]
+    assert "done" == cluster.end_of(order)["state"]
+    _is_archived(cluster, _write(cluster), 10)
+    _has_no_gap(cluster)
+
+
+def _archiver(cluster: Protected) -> Agent:
+    """Wait for an agent that holds the lease, and return it."""
+
+    def holding() -> Agent | None:
+        lease = cluster.control["leases"].find_one({"_id": "archiver"}) or {}
+        return cluster.agent(lease.get("holder"))
+
+    return eventually(holding, 30, message="there is an archiver")
+
+
+def _write(cluster: Protected) -> ClusterTime:
+    """Write something, acknowledged by a majority, and return its time."""
+    with cluster.client.start_session() as session:
+        cluster.client["elsewhere"]["marks"].insert_one({}, session=session)
+        return _time(session.operation_time)
+
+
+def _time(stamp: Timestamp | None) -> ClusterTime:
+    assert stamp is not None
+    return ClusterTime(stamp.time, stamp.inc)
+
+
+def _is_archived(cluster: Protected, last: ClusterTime, timeout_s: float) -> None:
+    eventually(
+        lambda: any(segment.last >= last for segment in _segments(cluster)),
+        timeout_s,
+        message=f"{last} is archived",
+    )
+
+
+def _segments(cluster: Protected) -> list[Archived]:
+    found = []
+    for key in cluster.storage.list():
+        parsed = keys.parse_segment(key)
+        if parsed is not None:
+            *_, begin, last = parsed
+            found.append(Archived(key=key, begin=begin, last=last, stored_bytes=0))
+    return found
+
+
+def _has_no_gap(cluster: Protected) -> None:
+    found: tuple[Span, ...] = gaps(spans(_segments(cluster)))
+    assert () == found
+    assert None is cluster.control["events"].find_one({"code": "oplog_gap"})
