@@ -1,28 +1,21 @@
-"""`make demo`: back up, destroy, restore, compare."""
+"""`make demo`: back up, destroy, restore, compare; then undo an accident to the second."""
 
-import json
-import os
 import signal
-import subprocess
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any
 
 from bson import Timestamp
 
-from tests.demo import data
+from tests.demo import accident, data
 from tests.demo.story import State, Story, compare, sizes, users_hash
-from tests.testbed.agents import COMMAND, Agent, Agents, s3_storage
+from tests.demo.terminal import CommandFailedError, newest_backup, verb
+from tests.testbed.agents import Agent, Agents, s3_storage
 from tests.testbed.clients import Client
 from tests.testbed.hashes import contents
 from tests.testbed.replica_set import ReplicaSet
 from tests.testbed.s3 import S3Server
-
-
-class CommandFailedError(Exception):
-    """A verb of the command line did not end well; it has said why by itself."""
 
 
 def main() -> int:
@@ -49,7 +42,9 @@ def _play(story: Story, stack: ExitStack) -> bool:
     s3 = stack.enter_context(S3Server.start())
     client = stack.enter_context(replica_set.client())
     storage = s3_storage(s3, s3.create_bucket("demo-backups"), "demo")
-    agents = stack.enter_context(Agents.start(replica_set, storage))
+    # A second of writes may be lost with the whole cluster; five are the default.
+    archive = {"oplog": {"upload_interval_s": 1}}
+    agents = stack.enter_context(Agents.start(replica_set, storage, settings=archive))
     for address, state in sorted(replica_set.states().items(), key=lambda pair: pair[1]):
         story.tell(f"{state.lower():<10} {address}")
 
@@ -69,23 +64,27 @@ def _play(story: Story, stack: ExitStack) -> bool:
         story.tell(deed)
 
     story.step("Restoring")
-    _verb(story, agent, "restore", "--overwrite")
+    verb(story, agent, "restore", "--overwrite")
 
     story.step("Comparing")
     after = State(contents=contents(client), users=users_hash(client))
     table, found = compare(client, before, after)
-    story.console.print()
-    story.console.print(table)
-    return _conclude(story, found, len(before.contents.hashes))
+    is_proved = story.conclude(
+        table,
+        found,
+        f"all {len(before.contents.hashes)} collections, their options, indexes, views, users and"
+        " roles are what they were at the cluster time of the backup, byte for byte.",
+    )
+    return accident.play(story, client, agent, replica_set) and is_proved
 
 
 def _back_up(story: Story, client: Client, agent: Agent, replica_set: ReplicaSet) -> State:
     """Back up while an application writes; return the state at the backup's consistent time."""
     story.step("Backing up, while an application goes on taking orders")
     with data.Writer(client) as writer:
-        _verb(story, agent, "backup", "--note", "demo")
+        verb(story, agent, "backup", "--note", "demo")
         during = writer.write_count
-    entry = _entry(agent)
+    entry = newest_backup(agent)
     seconds, increment = map(int, entry["consistent_at"].split("."))
     when = datetime.fromtimestamp(seconds, tz=UTC)
     states = replica_set.states()
@@ -101,40 +100,6 @@ def _back_up(story: Story, client: Client, agent: Agent, replica_set: ReplicaSet
         " changed since that time."
     )
     return State(contents=at, users=users_hash(client))
-
-
-def _conclude(story: Story, found: list[str], hash_count: int) -> bool:
-    story.console.print()
-    for line in found:
-        story.console.print(line, style="red")
-    if found:
-        story.console.print("NOT proved: the restored data differ.", style="bold red")
-        return False
-    story.console.print(
-        f"Proved: all {hash_count} collections, their options, indexes, views, users and roles are"
-        " what they were at the cluster time of the backup, byte for byte.",
-        style="bold green",
-        soft_wrap=True,
-    )
-    return True
-
-
-def _verb(story: Story, agent: Agent, verb: str, *options: str) -> None:
-    """Run a verb as an operator would, at this very terminal."""
-    story.command("backstay", verb, *options)
-    command = [str(COMMAND), verb, "--config", str(agent.config), *options]
-    sys.stdout.flush()
-    done = subprocess.run(command, env=dict(os.environ), check=False)
-    if done.returncode != 0:
-        raise CommandFailedError(f"backstay {verb} ended with exit status {done.returncode}")
-
-
-def _entry(agent: Agent) -> dict[str, Any]:
-    listed = agent.verb("list", "--json")
-    if listed.exit_status != 0:
-        raise CommandFailedError(f"backstay list: {listed.stderr or listed.stdout}")
-    newest: dict[str, Any] = json.loads(listed.stdout)[0]
-    return newest
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,8 +1,8 @@
-"""What the demo tells, and the table that it ends with."""
+"""What the demo tells, and the tables that its chapters end with."""
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bson import json_util
@@ -41,7 +41,29 @@ class Story:
 
     def command(self, *arguments: str) -> None:
         """Show a command that an operator would type."""
-        self.console.print(Text.assemble("         ", ("$ ", "dim"), (" ".join(arguments), "cyan")))
+        line = Text.assemble("         ", ("$ ", "dim"), (" ".join(arguments), "cyan"))
+        self.console.print(line, soft_wrap=True)
+
+    def prompt(self, *lines: str) -> None:
+        """Show what an operator would type into mongosh, in one line or several."""
+        for number, line in enumerate(lines):
+            mark = "  " if number else "> "
+            self.console.print(
+                Text.assemble("         ", (mark, "dim"), (line, "cyan")), soft_wrap=True
+            )
+
+    def conclude(self, table: Table, found: list[str], proved: str) -> bool:
+        """Show what was compared, and say what is proved if nothing was found to differ."""
+        self.console.print()
+        self.console.print(table)
+        self.console.print()
+        for line in found:
+            self.console.print(line, style="red")
+        if found:
+            self.console.print("NOT proved: the restored data differ.", style="bold red")
+            return False
+        self.console.print(f"Proved: {proved}", style="bold green", soft_wrap=True)
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +86,28 @@ def users_hash(client: Client) -> str:
 
 
 def compare(client: Client, before: State, after: State) -> tuple[Table, list[str]]:
-    """Return the final table and a line for everything that differs."""
+    """Return a table of everything and a line for each thing that differs."""
+    names = before.contents.hashes.keys() | after.contents.hashes.keys()
+    table = table_of(client, sorted(names), before.contents, after.contents)
+    table.add_row(*_row("users and roles", "", (before.users, after.users)))
+    found = differences(before.contents, after.contents)
+    if before.users != after.users:
+        found.append("users and roles differ")
+    return table, found
+
+
+def table_of(client: Client, names: Iterable[str], before: Contents, after: Contents) -> Table:
+    """Return a table of collections with their hashes before and after."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("collection")
     table.add_column("documents", justify="right")
     table.add_column("hash before")
     table.add_column("hash after")
     table.add_column("")
-    for name in sorted(before.contents.hashes.keys() | after.contents.hashes.keys()):
-        hashes = before.contents.hashes.get(name, "-"), after.contents.hashes.get(name, "-")
+    for name in names:
+        hashes = before.hashes.get(name, "-"), after.hashes.get(name, "-")
         table.add_row(*_row(_visible(name), f"{_count(client, name):,}", hashes))
-    table.add_row(*_row("users and roles", "", (before.users, after.users)))
-    found = differences(before.contents, after.contents)
-    if before.users != after.users:
-        found.append("users and roles differ")
-    return table, found
+    return table
 
 
 def _row(name: str, documents: str, hashes: tuple[str, str]) -> tuple[Text, ...]:
