@@ -13,17 +13,32 @@ from pymongo.errors import PyMongoError
 from rich.console import Console
 
 from tests.bench import latency, table, throughput
+from tests.bench.archive import archive
+from tests.bench.recovery import recovery, resume
+from tests.bench.replay import replay
 from tests.bench.stage import Stage, stage
 from tests.bench.table import Row
 from tests.bench.throughput import Sizes
 
 Measure = Callable[[Stage], list[Row]]
 
-_PARTS: Final = ("idle", "tiny", "takeover", "backup", "restore", "many")
-_NEED_DATA: Final = frozenset({"backup", "restore"})
+_PARTS: Final = (
+    "idle",
+    "tiny",
+    "takeover",
+    "backup",
+    "restore",
+    "many",
+    "replay",
+    # These start agents of their own settings.
+    "recovery",
+    "resume",
+    "archive",
+)
+_NEED_DATA: Final = frozenset({"backup", "restore", "recovery"})
 
 
-def _measures(sizes: Sizes, *, many: int, long: bool) -> dict[str, Measure]:
+def _measures(sizes: Sizes, *, entries: int, many: int, long: bool) -> dict[str, Measure]:
     def many_collections(place: Stage) -> list[Row]:
         rows = latency.many(place, many, 60)
         return [*rows, *latency.many(place, 10_000, 180)] if long else rows
@@ -35,6 +50,10 @@ def _measures(sizes: Sizes, *, many: int, long: bool) -> dict[str, Measure]:
         "backup": lambda place: throughput.backup(place, sizes),
         "restore": lambda place: throughput.restore(place, sizes),
         "many": many_collections,
+        "replay": lambda place: replay(place, entries, sizes.runs),
+        "recovery": lambda place: recovery(place, throughput.DATABASES),
+        "resume": lambda place: resume(place, sizes.runs),
+        "archive": archive,
     }
 
 
@@ -53,6 +72,7 @@ def _rows(part: str, measure: Measure, place: Stage) -> list[Row]:
 @click.option("--runs", default=3, show_default=True, help="Runs of which the median counts.")
 @click.option("--workers", default=4, show_default=True, help="Threads of an agent.")
 @click.option("--many", default=2_000, show_default=True, help="Small collections.")
+@click.option("--entries", default=200_000, show_default=True, help="Oplog entries to replay.")
 @click.option("--long", is_flag=True, help="Also 10,000 small collections.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the table here.")
 def main(
@@ -63,6 +83,7 @@ def main(
     runs: int,
     workers: int,
     many: int,
+    entries: int,
     long: bool,
     markdown: Path | None,
 ) -> None:
@@ -72,7 +93,7 @@ def main(
     if unknown := sorted(set(wanted) - set(_PARTS)):
         raise click.BadParameter(f"{', '.join(unknown)}; there are {', '.join(_PARTS)}")
     sizes = Sizes(backup_gib=gib, restore_gib=min(restore_gib, gib / 2), runs=runs)
-    measures = _measures(sizes, many=many, long=long)
+    measures = _measures(sizes, entries=entries, many=many, long=long)
     rows: list[Row] = []
     with stage(workers=workers) as place:
         if _NEED_DATA & set(wanted):

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import zstandard
 from bson import json_util
@@ -29,6 +29,14 @@ READ_BYTES: Final = 1024**2
 # Of 1, 4, 16 and 48 MiB the best median of four rounds, by little more than chance would give.
 INSERT_BYTES: Final = 4 * 1024**2
 _RAW: Final = CodecOptions(document_class=RawBSONDocument)
+
+
+class Work(Protocol):
+    """What is prepared by its making, and measured when it runs."""
+
+    def run(self) -> Document:
+        """Do it."""
+        ...
 
 
 class Drain:
@@ -120,6 +128,40 @@ class Insert:
                 collection.insert_many(batch, ordered=False, bypass_document_validation=True)
 
 
+class Apply:
+    """Applies the first entries of a database's oplog, one by one, to another database."""
+
+    def __init__(self, plan: Plan) -> None:
+        client: MongoClient[Document] = MongoClient(plan["uri"])
+        self._admin = client.admin
+        self._concern = {"w": plan["w"]}
+        source, target = f"{plan['source']}.", f"{plan['target']}."
+        oplog = client.local.get_collection("oplog.rs", codec_options=_RAW)
+        found = oplog.find({
+            "ts": {"$gt": plan["after"]},
+            "ns": {"$in": [f"{source}{name}" for name in plan["collections"]]},
+        })
+        self._entries: list[Document] = []
+        for entry in cast("Iterable[RawBSONDocument]", found.limit(plan["count"])):
+            kept = {field: entry[field] for field in ("op", "ns", "o", "o2") if field in entry}
+            self._entries.append({**kept, "ns": target + kept["ns"].removeprefix(source)})
+        for name in plan["collections"]:
+            client[plan["target"]].create_collection(name)
+
+    def run(self) -> Document:
+        """Apply each by a command of its own."""
+        for entry in self._entries:
+            self._admin.command({"applyOps": [entry], "writeConcern": self._concern})
+        return {"entries": len(self._entries)}
+
+
+_WORKS: Final[Mapping[str, Callable[[Plan], "Work"]]] = {
+    "drain": Drain,
+    "insert": Insert,
+    "apply": Apply,
+}
+
+
 def _next(pending: "queue.SimpleQueue[Any]") -> Any:
     try:
         return pending.get_nowait()
@@ -147,9 +189,8 @@ def _in_threads(count: int, work: Callable[[], None]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do one piece of work: ``drain`` or ``insert``."""
-    plan = json_util.loads(sys.stdin.readline())
-    work = Drain(plan) if arguments[0] == "drain" else Insert(plan)
+    """Do one piece of work: ``drain``, ``insert`` or ``apply``."""
+    work = _WORKS[arguments[0]](json_util.loads(sys.stdin.readline()))
     print("ready", flush=True)
     sys.stdin.readline()
     began, cpu_began = time.monotonic(), time.process_time()

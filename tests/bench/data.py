@@ -113,13 +113,16 @@ def load(client: Client, database: str, size_bytes: int) -> None:
         _fill(client, database, kind, int(size_bytes * kind.share))
 
 
-def _fill(client: Client, database: str, kind: Kind, size_bytes: int) -> None:
+def templates(kind: Kind) -> Sequence[Document]:
+    """Return documents of a kind without ``_id``, more than a compressor remembers."""
     chance = random.Random(kind.name)
     first = len(bson.encode(kind.document(chance, 0)))
-    templates = [
-        kind.document(chance, number) for number in range(max(8, _TEMPLATE_BYTES // first))
-    ]
-    average = sum(len(bson.encode(each)) for each in templates) // len(templates) + 17
+    return [kind.document(chance, number) for number in range(max(8, _TEMPLATE_BYTES // first))]
+
+
+def _fill(client: Client, database: str, kind: Kind, size_bytes: int) -> None:
+    models = templates(kind)
+    average = sum(len(bson.encode(each)) for each in models) // len(models) + 17
     collection = client[database].get_collection(
         kind.name, write_concern=WriteConcern(w="majority")
     )
@@ -127,7 +130,7 @@ def _fill(client: Client, database: str, kind: Kind, size_bytes: int) -> None:
 
     def insert(some: Sequence[int]) -> None:
         documents = [
-            {"_id": kind.new_id(number), "number": number, **templates[number % len(templates)]}
+            {"_id": kind.new_id(number), "number": number, **models[number % len(models)]}
             for number in some
         ]
         collection.insert_many(documents, ordered=False)

@@ -11,6 +11,7 @@ from typing import IO, Any, Final, Self
 
 from bson import json_util
 
+from agent.model.leases import ARCHIVER
 from tests.testbed.agents import Agent, Agents, s3_storage
 from tests.testbed.clients import Client, Document, closing_clients
 from tests.testbed.programs import REPOSITORY
@@ -19,6 +20,7 @@ from tests.testbed.s3 import FastS3Server
 from tests.testbed.waiting import eventually
 
 CONTROL: Final = "backstay"
+PREFIX: Final = "bench"
 # Longer than any measured command on a machine that does other work too.
 _PATIENCE_S: Final = 900.0
 _ENDS: Final = frozenset({"done", "failed", "canceled", "rejected", "expired"})
@@ -41,12 +43,14 @@ class Stage:
         self.server = server
         self.workers = workers
         self.client: Client = replica_set.client()
+        self.bucket = server.create_bucket()
         self._storage = s3_storage(
             server,
-            server.create_bucket(),
-            "bench",
+            self.bucket,
+            PREFIX,
+            # Conditions are sent, as to S3 itself, though this server passes over them: looking
+            # for each object first would be a second request.
             checksums="when_required",
-            conditional_puts=False,
         )
         self._agents: Agents | None = None
 
@@ -56,14 +60,25 @@ class Stage:
         assert self._agents is not None, "the agents were not started"
         return self._agents
 
-    def start_agents(self) -> Self:
-        """Start an agent beside each node; those of an earlier start are ended first."""
+    def start_agents(self, **oplog: object) -> Self:
+        """Start an agent beside each node, with these settings of the archive.
+
+        Those of an earlier start are ended first, in peace, so that they leave no lease behind.
+        """
         if self._agents is not None:
-            self._agents.stop()
+            for agent in self._agents.all:
+                agent.terminate(timeout_s=60)
+            self.stop()
+        # It names a coordinator that is no more.
+        self.client[CONTROL]["status"].delete_one({"_id": "cluster"})
         self._agents = Agents.start(
-            self.replica_set, self._storage, settings={"backup": {"workers": self.workers}}
+            self.replica_set,
+            self._storage,
+            settings={"backup": {"workers": self.workers}, "oplog": oplog},
         )
         eventually(self.coordinator, 30, message="there is a coordinator")
+        if oplog.get("enabled", True):
+            eventually(self.archiver, 30, message="there is an archiver")
         return self
 
     def stop(self) -> None:
@@ -80,6 +95,12 @@ class Stage:
         """Return the name of the coordinator, as the status tells it."""
         status = self.client[CONTROL]["status"].find_one({"_id": "cluster"}) or {}
         name = status.get("coordinator")
+        return str(name) if name else None
+
+    def archiver(self) -> str | None:
+        """Return the name of the agent that archives, as its lease tells it."""
+        lease = self.client[CONTROL]["leases"].find_one({"_id": ARCHIVER}) or {}
+        name = lease.get("holder")
         return str(name) if name else None
 
     def agent_named(self, name: str) -> Agent:

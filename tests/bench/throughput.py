@@ -14,6 +14,7 @@ from tests.testbed.clients import Document
 SMALL: Final = "bench_small"
 MIDDLE: Final = "bench_middle"
 LARGE: Final = "bench_large"
+DATABASES: Final = (SMALL, MIDDLE, LARGE)
 RESTORED: Final = "bench_restored"
 PLAIN: Final = "bench_plain"
 
@@ -41,13 +42,12 @@ def load(stage: Stage, sizes: Sizes) -> None:
 
 def backup(stage: Stage, sizes: Sizes) -> list[Row]:
     """Measure backups of all, and of the small database, alternating with the baseline."""
-    databases = (SMALL, MIDDLE, LARGE)
-    _drain(stage, databases)  # warms the caches
+    _drain(stage, DATABASES)  # warms the caches
     small = _measured(stage, "backup", namespaces=[f"{SMALL}.*"])
     ours, plain = [], []
     for _ in range(sizes.runs):
-        plain.append(_drain(stage, databases))
-        ours.append(_measured(stage, "backup", namespaces=[f"{each}.*" for each in databases]))
+        plain.append(_drain(stage, DATABASES))
+        ours.append(_measured(stage, "backup", namespaces=[f"{each}.*" for each in DATABASES]))
     what = f"backup of {_gib(ours[0].bytes)}"
     return [
         *_compared(f"{what}, beside drain and compress", ours, plain, bound=1.6),

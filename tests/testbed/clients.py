@@ -4,6 +4,7 @@ An open client keeps half a dozen threads that poll every node. Some hundred of 
 a whole run, are enough to starve servers of a small machine into election after election.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,10 +15,16 @@ Document = dict[str, Any]
 Client = MongoClient[Document]
 
 _opened: list[Client] = []
+_MOST_THREADS = 300
 
 
 def open_client(uri: str, *, selection_timeout_ms: int) -> Client:
-    """Open a client; `closing_clients` closes it, if nothing else does before."""
+    """Open a client; `closing_clients` closes it, if nothing else does before.
+
+    Raises: AssertionError for so many that somebody opens them in a loop.
+    """
+    polling = sum(each.name.startswith("pymongo_") for each in threading.enumerate())
+    assert polling < _MOST_THREADS, "open one client and keep it, not one in each turn of a loop"
     client: Client = MongoClient(uri, serverSelectionTimeoutMS=selection_timeout_ms)
     _opened.append(client)
     return client
