@@ -107,5 +107,8 @@ def _empty(client: Client) -> None:
     for name in client.list_database_names():
         if name not in _DATABASES_OF_THE_SERVER:
             client.drop_database(name)
-    client.admin.command("dropAllUsersFromDatabase")
-    client.admin.command("dropAllRolesFromDatabase")
+    # Users and roles outlive the database that they belong to.
+    for name in client["admin"]["system.users"].distinct("db"):
+        client[name].command("dropAllUsersFromDatabase")
+    for name in client["admin"]["system.roles"].distinct("db"):
+        client[name].command("dropAllRolesFromDatabase")
