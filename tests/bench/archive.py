@@ -8,13 +8,12 @@ from statistics import fmean
 from typing import Final
 
 from tests.bench import gauges, table
+from tests.bench.latency import SETTLED_S
 from tests.bench.stage import Stage
 from tests.bench.table import Row
 from tests.bench.writes import DATABASE, Stored, write, writing
 
 _OBSERVED_S: Final = 30.0
-# What an agent does once at its start is none of the figures.
-_SETTLED_S: Final = 15.0
 _FEW: Final = 10
 _MANY: Final = 5_000
 _BATCH: Final = 50
@@ -92,7 +91,7 @@ def _settle(stage: Stage, **oplog: object) -> None:
     if oplog.get("enabled", True):
         # What earlier parts have written is stored by then.
         Stored(stage, back_s=600).wait(write(stage), timeout_s=300)
-    time.sleep(_SETTLED_S)
+    time.sleep(SETTLED_S)
 
 
 def _observe(stage: Stage, per_s: int) -> _Observed:

@@ -11,6 +11,8 @@ from tests.testbed.waiting import eventually
 MANY: Final = "bench_many"
 TINY: Final = "bench_tiny"
 _IDLE_S: Final = 20.0
+# What an agent does once, at its start, is over by then.
+SETTLED_S: Final = 15.0
 _TINY_RUNS: Final = 5
 
 
@@ -51,6 +53,7 @@ def tiny(stage: Stage) -> list[Row]:
 
 def idle(stage: Stage) -> list[Row]:
     """Measure the CPU time of agents with nothing to do; the busiest counts."""
+    time.sleep(SETTLED_S)
     pids = [agent.pid for agent in stage.agents.all]
     before = [gauges.cpu_s(pid) for pid in pids]
     began = time.monotonic()
