@@ -17,6 +17,8 @@ from agent.ports import Batch, OplogReader, OplogTail
 _OPLOG: Final = "oplog.rs"
 _NATURAL: Final = {"$natural": 1}
 _REACH_MS: Final = 10_000
+# Small entries are often followed by large ones, which a batch sized by the small would pile up.
+_MOST_ENTRIES: Final = 500
 
 
 class MongoOplogReader:
@@ -35,7 +37,7 @@ class MongoOplogReader:
         Raises: PermanentError ``oplog_rolled`` if the oldest entry is later than ``begin``, also
         if it becomes so under the read; TransientError ``node_behind``.
         """
-        cursor = RawCursor(self._client, "local", _SPECIAL)
+        cursor = RawCursor(self._client, "local", _SPECIAL, most_docs=_MOST_ENTRIES)
         try:
             self._wait_for(cursor, last)
             batch = cursor.find({
@@ -65,7 +67,7 @@ class MongoOplogReader:
         Raises: PermanentError ``oplog_rolled``, ``oplog_diverged``, only before the first batch;
         TransientError ``node_behind``, and if the cursor was lost: what came so far is right.
         """
-        cursor = RawCursor(self._client, "local", _TAILING)
+        cursor = RawCursor(self._client, "local", _TAILING, most_docs=_MOST_ENTRIES)
         try:
             batch = cursor.find({
                 "find": _OPLOG,

@@ -33,18 +33,26 @@ class RawCursor:
 
     A ``getMore`` from another session than that of the ``find`` fails (50738), and pymongo's
     pool mixes implicit sessions among threads. ``doc_bytes``, where it is not 0, is the average
-    size of a document, for the first batch. Used by one thread.
+    size of a document, for the first batch. ``most_docs`` bounds every batch, where a few small
+    documents may be followed by large ones. Used by one thread.
     """
 
     def __init__(
-        self, client: Client, database: str, special: Special, *, doc_bytes: int = 0
+        self,
+        client: Client,
+        database: str,
+        special: Special,
+        *,
+        doc_bytes: int = 0,
+        most_docs: int = _MOST_DOCS,
     ) -> None:
         self._database = client.get_database(database)
         self._session: ClientSession = client.start_session(causal_consistency=False)
         self._special = special
         self._id = 0
         self._collection = ""
-        self._batch_docs = _docs_of(doc_bytes) if doc_bytes else _FIRST_DOCS
+        self._most_docs = most_docs
+        self._batch_docs = self._docs_of(doc_bytes) if doc_bytes else _FIRST_DOCS
 
     @property
     def is_open(self) -> bool:
@@ -80,8 +88,12 @@ class RawCursor:
     def _sized(self, batch: Batch) -> Batch:
         """Let the documents of this batch decide how many the next one has."""
         if batch.docs:
-            self._batch_docs = _docs_of(len(batch.data) // batch.docs)
+            self._batch_docs = self._docs_of(len(batch.data) // batch.docs)
         return batch
+
+    def _docs_of(self, doc_bytes: int) -> int:
+        """Return how many documents of this size make a batch."""
+        return min(self._most_docs, max(1, _BATCH_BYTES // max(1, doc_bytes)))
 
     def close(self) -> None:
         """End the cursor on the server and give the session back. Idempotent; never raises.
@@ -109,11 +121,6 @@ class RawCursor:
         if self._id and not self._collection:
             raise damaged("a cursor without a namespace", 0)
         return Batch(data=data, docs=docs)
-
-
-def _docs_of(doc_bytes: int) -> int:
-    """Return how many documents of this size make a batch."""
-    return min(_MOST_DOCS, max(1, _BATCH_BYTES // max(1, doc_bytes)))
 
 
 def node_behind(error: OperationFailure) -> TransientError:

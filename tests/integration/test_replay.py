@@ -234,8 +234,10 @@ def test_all_nodes_hold_the_same_after_a_replay(replica_set: ReplicaSet) -> None
     assert source.shapes() == source.rebuilt(workspace)
     source.now()
 
+    clients = [node.client() for node in replica_set.nodes]
+
     def all_equal() -> bool:
-        one, *others = [_hashes(node.client()) for node in replica_set.nodes]
+        one, *others = [_hashes(client) for client in clients]
         assert len(one) > 5
         assert [one, one] == others
         return True
@@ -316,10 +318,10 @@ def test_a_move_to_another_database_keeps_every_byte(replica_set: ReplicaSet) ->
         assert source.loader.uuid(place) is None
     source.now()
 
+    clients = [node.client() for node in replica_set.nodes]
+
     def all_equal() -> bool:
-        hashes = [
-            node.client().rescue.command("dbHash")["collections"] for node in replica_set.nodes
-        ]
+        hashes = [client.rescue.command("dbHash")["collections"] for client in clients]
         assert {"odd", "ring"} == set(hashes[0])
         return hashes[1:] == [hashes[0]] * 2
 

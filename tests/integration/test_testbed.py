@@ -10,10 +10,11 @@ import pytest
 from botocore.exceptions import ClientError
 from bson.int64 import Int64
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from tests.testbed.clients import Client
+from tests.testbed.clients import Client, Document
 from tests.testbed.hashes import contents, database_hashes, differences
 from tests.testbed.mongod import Node, NodeSpec
 from tests.testbed.programs import REPOSITORY
@@ -71,23 +72,18 @@ def test_killed_node_comes_back_with_its_data(replica_set: ReplicaSet) -> None:
 def test_frozen_primary_is_replaced(replica_set: ReplicaSet) -> None:
     """A primary that stalls is no longer primary when it goes on."""
     old = replica_set.primary()
+    others = [(node, node.client().admin) for node in replica_set.nodes if node is not old]
 
     old.pause()
     new = eventually(
-        lambda: next(
-            (
-                node
-                for node in replica_set.nodes
-                if node is not old and node.client().admin.command("hello")["isWritablePrimary"]
-            ),
-            None,
-        ),
-        timeout_s=20,
+        lambda: next((node for node, admin in others if _takes_writes(admin)), None),
+        timeout_s=30,
+        message="another member is primary",
     )
     old.resume()
 
     admin = old.client().admin
-    eventually(lambda: not admin.command("hello")["isWritablePrimary"])
+    eventually(lambda: not _takes_writes(admin), timeout_s=30)
     assert replica_set.primary() is new
 
 
@@ -243,3 +239,7 @@ def test_servers_die_with_the_process_that_started_them() -> None:
 
     eventually(lambda: not psutil.pid_exists(pid), message="mongod is dead")
     eventually(lambda: not (REPOSITORY / directory).exists(), message="its files are gone")
+
+
+def _takes_writes(admin: Database[Document]) -> bool:
+    return bool(admin.command("hello")["isWritablePrimary"])

@@ -11,6 +11,8 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from tests.testbed.waiting import is_asking
+
 Document = dict[str, Any]
 Client = MongoClient[Document]
 
@@ -21,8 +23,10 @@ _MOST_THREADS = 300
 def open_client(uri: str, *, selection_timeout_ms: int) -> Client:
     """Open a client; `closing_clients` closes it, if nothing else does before.
 
-    Raises: AssertionError for so many that somebody opens them in a loop.
+    Raises: AssertionError in the condition of an `eventually`, and for so many that somebody opens
+    them in another loop.
     """
+    assert not is_asking(), "open the client before you wait, not in each turn"
     polling = sum(each.name.startswith("pymongo_") for each in threading.enumerate())
     assert polling < _MOST_THREADS, "open one client and keep it, not one in each turn of a loop"
     client: Client = MongoClient(uri, serverSelectionTimeoutMS=selection_timeout_ms)

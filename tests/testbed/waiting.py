@@ -1,10 +1,20 @@
 """Waiting for facts, with a bound."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# Whether a condition is being asked, again and again.
+_asking: ContextVar[bool] = ContextVar("asking", default=False)
+
+
+def is_asking() -> bool:
+    """Whether the caller is the condition of an `eventually`, which runs many times."""
+    return _asking.get()
 
 
 def eventually(
@@ -24,7 +34,8 @@ def eventually(
         failure: AssertionError | None = None
         value: T | None = None
         try:
-            value = condition()
+            with _turn():
+                value = condition()
         except AssertionError as error:
             failure = error
         if value:
@@ -34,3 +45,12 @@ def eventually(
             seen = failure or f"last value {value!r}"
             raise AssertionError(f"not within {timeout_s:g} s: {what} ({seen})") from failure
         time.sleep(interval_s)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    before = _asking.set(True)
+    try:
+        yield
+    finally:
+        _asking.reset(before)
