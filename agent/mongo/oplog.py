@@ -8,6 +8,7 @@ from pymongo.errors import OperationFailure
 from agent.codec import framing, oplog
 from agent.codec.documents import timestamp
 from agent.core.errors import PermanentError, TransientError
+from agent.core.flow import Shared
 from agent.model.cluster_time import ClusterTime, Position
 from agent.mongo.connect import Client
 from agent.mongo.errors import CURSOR_KILLED, CURSOR_NOT_FOUND, PLAN_KILLED, Special
@@ -30,6 +31,7 @@ class MongoOplogReader:
     def __init__(self, client: Client, *, reach_ms: int = _REACH_MS) -> None:
         self._client = client
         self._reach_ms = reach_ms
+        self._entry_bytes = Shared(0)
 
     def read(self, begin: ClusterTime, last: ClusterTime) -> Generator[Batch, None, None]:
         """Yield the entries after ``begin``, up to and with ``last``.
@@ -67,7 +69,14 @@ class MongoOplogReader:
         Raises: PermanentError ``oplog_rolled``, ``oplog_diverged``, only before the first batch;
         TransientError ``node_behind``, and if the cursor was lost: what came so far is right.
         """
-        cursor = RawCursor(self._client, "local", _TAILING, most_docs=_MOST_ENTRIES)
+        # What came last tells best how large the next entries are.
+        cursor = RawCursor(
+            self._client,
+            "local",
+            _TAILING,
+            doc_bytes=self._entry_bytes.get(),
+            most_docs=_MOST_ENTRIES,
+        )
         try:
             batch = cursor.find({
                 "find": _OPLOG,
@@ -82,6 +91,7 @@ class MongoOplogReader:
             while cursor.is_open:
                 batch = cursor.more()
                 if batch.docs:
+                    self._entry_bytes.set(len(batch.data) // batch.docs)
                     yield batch
         finally:
             cursor.close()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import agent
 from agent.core.flow import Stop
-from agent.core.memory import hold_little
+from agent.core.memory import give_back, hold_little
 from agent.core.retry import retry
 from agent.daemon.service import serve
 from agent.mongo.control import prepare
@@ -35,6 +35,7 @@ def run_agent(settings: Settings, stop: Stop) -> None:
             "storage": storage_watch.run,
             "dispatcher": whole.dispatcher(node_watch.may_read).run,
             "coordinator": whole.coordinator().run,
+            "memory": give_back,
         }
         if settings.oplog.enabled:
             duties["archive"] = whole.archive_run(node_watch)

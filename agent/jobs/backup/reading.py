@@ -18,9 +18,9 @@ from agent.ports import ClusterSource, NodeReader, ObjectStore, Read
 
 _MIB: Final = 1024 * 1024
 # A chunk is sent by one PUT from memory; four workers hold one each.
-CHUNK_STORED_BYTES: Final = 12 * _MIB
+CHUNK_STORED_BYTES: Final = 8 * _MIB
 # Well compressed chunks end here, so that a restore's memory stays bounded too.
-CHUNK_RAW_BYTES: Final = 48 * _MIB
+CHUNK_RAW_BYTES: Final = 32 * _MIB
 # Small collections are recorded together: one write a second instead of one each.
 RECORD_EVERY_S: Final = 1.0
 RECORD_EVERY_COUNT: Final = 50

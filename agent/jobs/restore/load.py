@@ -17,7 +17,7 @@ from agent.model.manifest import Chunk, Copy
 from agent.model.progress import Progress
 
 # What one worker holds of a chunk at a time, beside the compressed object itself.
-_PART_BYTES: Final = 4 * 1024 * 1024
+_PART_BYTES: Final = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
