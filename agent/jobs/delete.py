@@ -8,11 +8,9 @@ from agent.core.errors import PermanentError
 from agent.core.flow import Shared
 from agent.core.log import Log
 from agent.jobs import manifests
-from agent.jobs.segments import listed
+from agent.jobs.unneeded import unneeded
 from agent.model import keys
-from agent.model.backups import base_of, entry_of
 from agent.model.commands import Delete
-from agent.model.compaction import removable
 from agent.model.manifest import Manifest
 from agent.model.progress import Progress
 from agent.ports import (
@@ -22,7 +20,6 @@ from agent.ports import (
     JobContext,
     JobNotes,
     ObjectStore,
-    StoredObject,
 )
 
 # As many as one request of S3 takes.
@@ -90,7 +87,7 @@ class DeleteJob:
         if named is None:
             named = self._named_segments(self._manifest(replset))
         objects = [*ports.store.list(keys.backup_root(replset, backup))]
-        objects += self._own_segments(replset, named)
+        objects += unneeded(ports.store, replset, named, without=backup)
         result = {
             "backup": backup,
             "objects": len(objects),
@@ -151,34 +148,6 @@ class DeleteJob:
         """Return the oplog of the backup's window, as its manifest names it."""
         window = None if manifest is None else manifest.window
         return [] if window is None else sorted(segment.key for segment in window.segments)
-
-    def _own_segments(self, replset: str, named: Sequence[str]) -> list[StoredObject]:
-        """Return the oplog of the backup's window that nothing else needs.
-
-        No other backup names it or reaches further because of it, and the archive has no hole
-        without it. What a damaged manifest needs cannot be told: with one about, all stays.
-        Looked at anew in each run: the archive goes on meanwhile, and is compacted.
-        """
-        shelf = manifests.read_all(self._ports.store, replset) if named else None
-        if shelf is None or shelf.damaged:
-            return []
-        others = [each for each in shelf.manifests if each.backup_id != self._request.backup]
-        own = set(named) - {
-            segment.key
-            for other in others
-            if other.window is not None
-            for segment in other.window.segments
-        }
-        found: list[StoredObject] = []
-        for replset_id, segments in listed(self._ports.store, replset).items():
-            entries = (entry_of(each, self._ports.label) for each in others)
-            bases = [base_of(each) for each in entries if each.replset_id == replset_id]
-            mine = [each for each in segments if each.key in own]
-            found += [
-                StoredObject(key=each.key, size_bytes=each.stored_bytes)
-                for each in removable(mine, segments, bases)
-            ]
-        return found
 
 
 def _proof(context: JobContext, request: Delete, ports: DeletePorts) -> Job:

@@ -1,12 +1,14 @@
-"""Segments of the oplog archive as the storage has them: listed, fetched, read in parts."""
+"""Segments of the oplog archive as the storage has them: listed, stored, read in parts."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 
 from agent.codec import framing, oplog
 from agent.codec.parts import document_parts
 from agent.codec.zstd import content_bytes
 from agent.core.errors import PermanentError
+from agent.core.log import Log
 from agent.model import keys
 from agent.model.cluster_time import Position
 from agent.model.coverage import Archived
@@ -55,6 +57,47 @@ def last_position(store: ObjectStore, segment: Archived) -> Position:
     for part in parts(store.get(segment.key), segment):
         last = part
     return oplog.position(framing.last(last))
+
+
+def put_segment(
+    store: ObjectStore, segment: Archived, body: bytes | bytearray, log: Log
+) -> bytes | bytearray:
+    """Store a segment, and return what is stored under its key.
+
+    That may be the same entries in other bytes: compressed by somebody who stored them before and
+    did not live to tell. A damaged object in its place is replaced.
+
+    Raises: TransientError; PermanentError of the storage, and ``archive_conflict``.
+    """
+    try:
+        store.put(segment.key, body)
+    except PermanentError as error:
+        if error.code != "object_exists":
+            raise
+    else:
+        return body
+    stored = store.get(segment.key)
+    try:
+        _require_same(stored, body, segment)
+    except PermanentError as error:
+        if error.code != "damaged_object":
+            raise
+        log.error("a damaged segment is replaced", key=segment.key, reason=error.message)
+        store.delete([segment.key])
+        store.put(segment.key, body)
+        return body
+    return stored
+
+
+def _require_same(stored: bytes, ours: bytes | bytearray, segment: Archived) -> None:
+    theirs, own = parts(stored, segment), parts(bytes(ours), segment)
+    if any(one != other for one, other in zip_longest(theirs, own)):
+        raise PermanentError(
+            "archive_conflict",
+            f"{segment.key} holds other entries than this replica set's oplog has",
+            hint="another cluster archives to the same prefix: give each its own",
+            key=segment.key,
+        )
 
 
 def _damaged(segment: Archived, reason: object) -> PermanentError:

@@ -62,13 +62,10 @@ def recoverable_from(
 ) -> tuple[Recoverable, ...]:
     """Return all times to which full backups can be restored, as far as the archive is known.
 
-    A backup of another replica set, such as the one that was lost, stands for its own time only:
-    nobody reports what is archived of that one.
+    Backups of another replica set, such as the one that was lost, have an archive of their own.
     """
-    return recoverable(
-        reach(base_of(entry), report.spans if _is_of(entry, report) and report else ())
-        for entry in bases
-    )
+    covered = {**report.others, report.replset_id: report.spans} if report else {}
+    return recoverable(reach(base_of(entry), covered.get(entry.replset_id, ())) for entry in bases)
 
 
 def has_base(bases: Sequence[BackupEntry], report: ArchiveReport) -> bool:
@@ -76,14 +73,12 @@ def has_base(bases: Sequence[BackupEntry], report: ArchiveReport) -> bool:
     if not report.spans:
         return True
     begin = report.spans[-1].begin
-    return any(_is_of(entry, report) and entry.oplog_from >= begin for entry in bases)
+    return any(
+        entry.replset_id == report.replset_id and entry.oplog_from >= begin for entry in bases
+    )
 
 
 def open_gap(bases: Sequence[BackupEntry], report: ArchiveReport) -> Span | None:
     """Return the newest gap, while no full backup has been made behind it."""
     found = gaps(report.spans)
     return found[-1] if found and not has_base(bases, report) else None
-
-
-def _is_of(entry: BackupEntry, report: ArchiveReport | None) -> bool:
-    return report is not None and entry.replset_id == report.replset_id

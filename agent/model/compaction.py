@@ -135,8 +135,8 @@ def removable(
     """Return which segments of a backup's own window may go with it.
 
     ``segments`` is everything of one replica set, ``bases`` are the other backups. One stays if
-    without it there would be a hole in a span that goes on beyond the window at both sides, or
-    another backup would not reach so far. One stays, too, that holds smaller ones of the
+    it goes on from what was archived before, and so may be what the archive goes on from, or if
+    without it another backup would not reach so far. One stays, too, that holds smaller ones of the
     archive: those may be removed at any time, because it is there.
     """
     if not own:
@@ -175,7 +175,7 @@ def _holds_others(each: Archived, own: Collection[Archived], segments: Sequence[
 
 
 def _goes_on(window: Span, covered: Sequence[Span]) -> bool:
-    return any(span.begin < window.begin and window.last < span.last for span in covered)
+    return any(span.begin < window.begin and window.last <= span.last for span in covered)
 
 
 def _near(each: Archived, others: Iterable[Archived]) -> list[Archived]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from agent.model.catalogue import Collection, Identity
 from agent.model.cluster_time import ClusterTime
+from agent.model.coverage import Base
 
 FORMAT_VERSION: Final = 1
 
@@ -92,6 +93,16 @@ class Manifest:
     note: str = ""
     keep: bool = False
     format_version: int = FORMAT_VERSION
+
+    @property
+    def base(self) -> Base:
+        """The backup as what a replay can start from."""
+        return Base(
+            backup_id=self.backup_id,
+            replset_id=self.identity.replset_id,
+            consistent_at=self.consistent_at,
+            oplog_from=self.oplog_from,
+        )
 
     @property
     def docs(self) -> int:

@@ -1,6 +1,7 @@
 """What monitoring reads: one document of the cluster, one of each agent."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
@@ -45,7 +46,8 @@ class ArchiveReport:
     ``replset_id``: the replica set whose oplog it is. ``lag_s``: seconds since the moment up to
     which all that was acknowledged is archived, so what would be lost with the whole cluster
     now. ``window_s``: seconds that the oplog of its node reaches back. ``spans``: what the
-    storage covers of this replica set's oplog.
+    storage covers of this replica set's oplog. ``others``: what it covers of those that had the
+    same name before, by replica set id, as it was when the archive was last looked at whole.
     """
 
     replset_id: str
@@ -54,6 +56,7 @@ class ArchiveReport:
     lag_s: float
     window_s: float | None
     spans: tuple[Span, ...]
+    others: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     error: str | None = None
 
 

@@ -1,6 +1,6 @@
 """The status collection: what monitoring reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -109,6 +109,10 @@ def _of_report(report: ArchiveReport) -> Document:
         "lag_s": report.lag_s,
         "window_s": report.window_s,
         "spans": [_of_range(span) for span in report.spans],
+        "others": [
+            {"replset_id": replset_id, "spans": [_of_range(span) for span in spans]}
+            for replset_id, spans in report.others.items()
+        ],
         "error": report.error,
     }
 
@@ -136,11 +140,15 @@ def _to_report(found: Mapping[str, Any]) -> ArchiveReport:
         archived_at=found["archived_at"],
         lag_s=found["lag_s"],
         window_s=found["window_s"],
-        spans=tuple(
-            Span(begin=cluster_time(each["from"]), last=cluster_time(each["to"]))
-            for each in found["spans"]
-        ),
+        spans=_to_spans(found["spans"]),
+        others={each["replset_id"]: _to_spans(each["spans"]) for each in found["others"]},
         error=found["error"],
+    )
+
+
+def _to_spans(found: Iterable[Mapping[str, Any]]) -> tuple[Span, ...]:
+    return tuple(
+        Span(begin=cluster_time(each["from"]), last=cluster_time(each["to"])) for each in found
     )
 
 

@@ -35,6 +35,8 @@ _PARTS: Final = (
     "resume",
     "archive",
 )
+# On a replica set of one node.
+_LONE: Final = ("replay_lone",)
 _NEED_DATA: Final = frozenset({"backup", "restore", "recovery"})
 
 
@@ -54,6 +56,7 @@ def _measures(sizes: Sizes, *, entries: int, many: int, long: bool) -> dict[str,
         "recovery": lambda place: recovery(place, throughput.DATABASES),
         "resume": lambda place: resume(place, sizes.runs),
         "archive": archive,
+        "replay_lone": lambda place: replay(place, entries, sizes.runs),
     }
 
 
@@ -66,7 +69,9 @@ def _rows(part: str, measure: Measure, place: Stage) -> list[Row]:
 
 
 @click.command()
-@click.option("--only", default=",".join(_PARTS), show_default=True, help="Parts, with commas.")
+@click.option(
+    "--only", default=",".join(_PARTS + _LONE), show_default=True, help="Parts, with commas."
+)
 @click.option("--gib", default=2.0, show_default=True, help="GiB of data to back up.")
 @click.option("--restore-gib", default=0.5, show_default=True, help="GiB of it to restore.")
 @click.option("--runs", default=3, show_default=True, help="Runs of which the median counts.")
@@ -90,18 +95,22 @@ def main(
     """Measure speed and memory, and print them beside what must be reached."""
     console = Console()
     wanted = [each.strip() for each in only.split(",")]
-    if unknown := sorted(set(wanted) - set(_PARTS)):
-        raise click.BadParameter(f"{', '.join(unknown)}; there are {', '.join(_PARTS)}")
+    if unknown := sorted(set(wanted) - {*_PARTS, *_LONE}):
+        known = ", ".join(_PARTS + _LONE)
+        raise click.BadParameter(f"{', '.join(unknown)}; there are {known}")
     sizes = Sizes(backup_gib=gib, restore_gib=min(restore_gib, gib / 2), runs=runs)
     measures = _measures(sizes, entries=entries, many=many, long=long)
     rows: list[Row] = []
-    with stage(workers=workers) as place:
-        if _NEED_DATA & set(wanted):
-            with _told(console, f"loading {gib:g} GiB"):
-                throughput.load(place, sizes)
-        place.start_agents()
-        for part in _PARTS:
-            if part in wanted:
+    for parts, nodes in ((_PARTS, 3), (_LONE, 1)):
+        chosen = [part for part in parts if part in wanted]
+        if not chosen:
+            continue
+        with stage(workers=workers, nodes=nodes) as place:
+            if _NEED_DATA & set(chosen):
+                with _told(console, f"loading {gib:g} GiB"):
+                    throughput.load(place, sizes)
+            place.start_agents()
+            for part in chosen:
                 with _told(console, part):
                     rows += _rows(part, measures[part], place)
     table.show(rows, console)

@@ -38,7 +38,11 @@ class _Applied:
 
 
 def replay(stage: Stage, entries: int, runs: int) -> list[Row]:
-    """Measure restores whose backup is empty, so that all comes by replay of the archive."""
+    """Measure restores whose backup is empty, so that all comes by replay of the archive.
+
+    The rate has a bound where a node has the machine for itself: several on one machine share
+    its cores, and each of them writes everything.
+    """
     turns = max(1, entries // _TURN)
     entries = turns * _TURN
     for name in COLLECTIONS:
@@ -54,13 +58,14 @@ def replay(stage: Stage, entries: int, runs: int) -> list[Row]:
         unsafe.append(_one_by_one(stage, begin, 1))
         ours.append(_replayed(stage, target, entries))
     stage.client.drop_database(SOURCE)
-    rate = _per_s(ours)
+    rate, nodes = _per_s(ours), len(stage.replica_set.nodes)
+    where = "on one node" if nodes == 1 else f"on {nodes} nodes that share these cores"
     return [
         Row(
-            what=f"replay of {entries:,} entries",
+            what=f"replay of {entries:,} entries, {where}",
             measured=f"{rate:,.0f}/s",
-            bound=f">= {_ENTRIES_PER_S:,}/s",
-            is_met=rate >= _ENTRIES_PER_S,
+            bound=f">= {_ENTRIES_PER_S:,}/s" if nodes == 1 else "",
+            is_met=rate >= _ENTRIES_PER_S if nodes == 1 else None,
         ),
         _compared("  beside one applyOps for each", ours, plain, bound=_TIMES),
         _compared("  the same, acknowledged by the primary alone", ours, unsafe),

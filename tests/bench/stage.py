@@ -130,9 +130,9 @@ class Stage:
 
 
 @contextmanager
-def stage(*, workers: int, oplog_size_mb: int = 6000, cache_gb: float = 1.0) -> Iterator[Stage]:
+def stage(*, workers: int, nodes: int = 3) -> Iterator[Stage]:
     """Start everything but the agents; end and remove all at the end."""
-    spec = ReplicaSetSpec(nodes=3, oplog_size_mb=oplog_size_mb, cache_gb=cache_gb)
+    spec = ReplicaSetSpec(nodes=nodes, oplog_size_mb=6000, cache_gb=1.0)
     with (
         ReplicaSet.start(spec) as replica_set,
         FastS3Server.start() as server,

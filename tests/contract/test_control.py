@@ -184,6 +184,11 @@ ARCHIVE = ArchiveReport(
         Span(begin=ClusterTime(1795302400, 1), last=ClusterTime(1795302410, 2**31)),
         Span(begin=ClusterTime(1795302420, 1), last=ClusterTime(1795302427, 3)),
     ),
+    others={
+        "65f0000000000000000000bb": (
+            Span(begin=ClusterTime(1795200000, 1), last=ClusterTime(1795200900, 7)),
+        )
+    },
     error="no answer",
 )
 

@@ -127,9 +127,14 @@ class Desk:
         last = last or self.source.write_note("a segment by hand")
         begin = begin or self.archived_to
         recorder = WindowRecorder(
-            WindowPlace(replset=identity.replset, replset_id=identity.replset_id, level=1),
+            WindowPlace(
+                store=self.store,
+                replset=identity.replset,
+                replset_id=identity.replset_id,
+                level=1,
+                log=log.get(),
+            ),
             MongoOplogReader(self.client),
-            self.store,
             begin,
             (),
         )

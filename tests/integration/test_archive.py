@@ -10,6 +10,7 @@ from bson.timestamp import Timestamp
 from agent.aws.session import connect_s3
 from agent.codec import documents, framing, oplog
 from agent.codec.zstd import ChunkCompressor
+from agent.core import log
 from agent.core.errors import AgentError, LeaseLost, PermanentError, TransientError
 from agent.core.flow import Stop
 from agent.jobs.archive.archiver import MOST_PATIENCE_S
@@ -264,10 +265,16 @@ def test_an_island_behind_the_archive_does_not_hide_what_is_missing(stage: Stage
 
 def _store_window(stage: Stage, begin: ClusterTime, last: ClusterTime) -> None:
     identity = stage.source.identity()
-    place = WindowPlace(replset=identity.replset, replset_id=identity.replset_id, level=1)
+    place = WindowPlace(
+        store=stage.store,
+        replset=identity.replset,
+        replset_id=identity.replset_id,
+        level=1,
+        log=log.get(),
+    )
     with open_node(stage.replica_set.primary().uri) as client:
         reader = MongoOplogReader(client)
-        WindowRecorder(place, reader, stage.store, begin, ()).advance(last)
+        WindowRecorder(place, reader, begin, ()).advance(last)
 
 
 def test_it_begins_where_the_newest_backup_needs_it(stage: Stage) -> None:

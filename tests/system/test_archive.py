@@ -15,7 +15,9 @@ from tests.system.protected import Protected, protected
 from tests.system.storages import DirectoryStorage
 from tests.system.writer import seed_documents
 from tests.testbed.agents import Agent
-from tests.testbed.replica_set import ReplicaSet
+from tests.testbed.clients import Document
+from tests.testbed.hashes import contents, differences
+from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 from tests.testbed.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -98,6 +100,44 @@ def test_the_archive_goes_on_while_jobs_run(cluster: Protected) -> None:
     assert "done" == cluster.end_of(order)["state"]
     _is_archived(cluster, _write(cluster), 10)
     _has_no_gap(cluster)
+
+
+def test_a_lost_cluster_comes_back_by_its_storage_alone(
+    cluster: Protected, directory: DirectoryStorage
+) -> None:
+    """An empty set lists the lost one's backups and times, and restores what that had archived."""
+    seed_documents(cluster.client, 500)
+    backup = cluster.done("backup")["backup"]
+    cluster.client["shop"]["items"].delete_many({"_id": {"$lt": 100}})
+    expected = contents(cluster.client, databases=["shop", "elsewhere"])
+    last = _write(cluster)
+    _is_archived(cluster, last, 15)
+    cluster.agents.stop()
+    with (
+        ReplicaSet.start(ReplicaSetSpec(nodes=1)) as fresh,
+        protected(fresh, directory, {"oplog": {"upload_interval_s": 1}}) as heir,
+    ):
+        eventually(
+            lambda: any(_time(each["to"]) >= last for each in _recoverable(heir)),
+            60,
+            message="the lost set's times are recoverable",
+        )
+        assert [backup] == [each["_id"]["id"] for each in heir.control["backups"].find()]
+        result = heir.done("restore", to=Timestamp(last.seconds, last.increment - 1))
+        assert backup == result["backup"]
+        assert [] == differences(expected, contents(heir.client, databases=["shop", "elsewhere"]))
+        eventually(lambda: len(_archived_ids(heir)) == 2, 20, message="both archives stand")
+
+
+def _recoverable(cluster: Protected) -> list[Document]:
+    status = cluster.control["status"].find_one({"_id": "cluster"}) or {}
+    found: list[Document] = status.get("recoverable", [])
+    return found
+
+
+def _archived_ids(cluster: Protected) -> set[str]:
+    parsed = map(keys.parse_segment, cluster.storage.list())
+    return {each[1] for each in parsed if each is not None}
 
 
 def _archiver(cluster: Protected) -> Agent:

@@ -113,6 +113,7 @@ class Archiver:
                 lag_s=0.0,
                 window_s=None,
                 spans=covered,
+                others=start.others,
             )
         )
         return Pending(start.position, ports.pace.level, ports.clock)
@@ -184,7 +185,7 @@ class Archiver:
         if here is None or known is None:
             raise TransientError("node_behind", f"the node has no entry of {note} yet")
         covered = tuple(span for span in known.spans if span.begin < span.last)
-        return self._begin(begin_anew(self._ports, covered, here))
+        return self._begin(begin_anew(self._ports, covered, known.others, here))
 
     def _tell_gap(self) -> None:
         """Tell of the gap behind which the archive goes on, once it is seen to go on there.

@@ -1,5 +1,6 @@
 """Where the archive goes on: after what is stored, or after a gap that is told."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,11 +20,13 @@ _MOST_LOST: Final = 20
 class Start:
     """What archiving begins with: entries after ``position`` come next.
 
-    ``behind_s``: how far that place was behind the cluster when it was found.
+    ``behind_s``: how far that place was behind the cluster when it was found. ``others``: what is
+    covered of other replica sets of the same name, by replica set id.
     """
 
     position: Position
     covered: tuple[Span, ...]
+    others: Mapping[str, tuple[Span, ...]]
     behind_s: float
     gap: Span | None = None
 
@@ -43,7 +46,8 @@ def find_start(ports: ArchivePorts) -> Start:
         raise TransientError("node_behind", f"the node has no entry of {note} yet")
     found = segments.listed(ports.store, ports.identity.replset)
     own = found.get(ports.identity.replset_id, ())
-    covered = spans(own)
+    every = {replset_id: spans(listed) for replset_id, listed in found.items()}
+    covered = every.pop(ports.identity.replset_id, ())
     if covered and note <= covered[-1].last:
         raise TransientError(
             "clock_behind_archive",
@@ -51,11 +55,11 @@ def find_start(ports: ArchivePorts) -> Start:
             hint="wait, or check the clocks of all hosts",
         )
     position = _wanted(ports, covered) or _end_in_reach(ports, own, covered)
-    if position is not None:
-        return Start(position=position, covered=covered, behind_s=_seconds(position.time, note))
-    if not covered:
-        return Start(position=here, covered=(), behind_s=0.0)
-    return begin_anew(ports, covered, here)
+    if position is None and covered:
+        return begin_anew(ports, covered, every, here)
+    position = position or here
+    behind_s = _seconds(position.time, note)
+    return Start(position=position, covered=covered, others=every, behind_s=behind_s)
 
 
 def _wanted(ports: ArchivePorts, covered: tuple[Span, ...]) -> Position | None:
@@ -88,7 +92,12 @@ def _end_in_reach(
     return None
 
 
-def begin_anew(ports: ArchivePorts, covered: tuple[Span, ...], here: Position) -> Start:
+def begin_anew(
+    ports: ArchivePorts,
+    covered: tuple[Span, ...],
+    others: Mapping[str, tuple[Span, ...]],
+    here: Position,
+) -> Start:
     """Return a start behind a gap: as early as this oplog allows, but after all that is covered.
 
     An oplog that has rolled begins after what is covered; one of another history does not.
@@ -99,6 +108,7 @@ def begin_anew(ports: ArchivePorts, covered: tuple[Span, ...], here: Position) -
     return Start(
         position=position,
         covered=covered,
+        others=others,
         behind_s=_seconds(position.time, here.time),
         gap=Span(begin=reached, last=position.time) if covered else None,
     )

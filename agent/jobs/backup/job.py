@@ -16,6 +16,7 @@ from agent.jobs.backup.cleaning import remove_objects, remove_unnamed
 from agent.jobs.backup.notes import BackupNotes, Draft, Outset
 from agent.jobs.backup.statement import Stamp, build_manifest, window_of
 from agent.jobs.backup.window import WindowPlace, WindowRecorder
+from agent.jobs.unneeded import unneeded
 from agent.model import keys
 from agent.model.backup_plan import TaskOrigin, plan_tasks
 from agent.model.backups import BackupEntry, entry_of
@@ -234,12 +235,13 @@ class BackupJob:
         """Store the oplog up to and with ``last``, and write down what is stored."""
         recorder = WindowRecorder(
             WindowPlace(
+                store=self._ports.store,
                 replset=outset.identity.replset,
                 replset_id=outset.identity.replset_id,
                 level=self._ports.level,
+                log=self._ports.log,
             ),
             self._ports.oplog,
-            self._ports.store,
             min(outset.oplog_from, outset.catalogue_at),
             outset.segments,
         )
@@ -307,10 +309,14 @@ class BackupJob:
         """Remove what the notes tell of, after a failure or a cancel."""
         self._enter("cleaning")
         noted = self._notes.load()
+        if noted is None:
+            return
         if isinstance(noted, Outset):
-            self._ports.store.delete([one.key for one in noted.segments])
-        if noted is not None:
-            self._clean(noted.backup_id)
+            store, replset = self._ports.store, noted.identity.replset
+            window = [one.key for one in noted.segments]
+            loose = unneeded(store, replset, window, without=noted.backup_id)
+            store.delete([one.key for one in loose])
+        self._clean(noted.backup_id)
 
     def _clean(self, backup_id: str) -> None:
         """Remove the tasks first, so that workers stop, then whatever was stored."""

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.codec import documents, framing
-from agent.codec.zstd import ChunkCompressor, Compressed, content_bytes, decompress, sha256
+from agent.codec.zstd import ChunkCompressor, sha256
 from agent.core.errors import PermanentError
+from agent.core.log import Log
+from agent.jobs.segments import put_segment
 from agent.model import keys
 from agent.model.cluster_time import ClusterTime
+from agent.model.coverage import Archived
 from agent.model.manifest import Segment, Window
 from agent.ports import ObjectStore, OplogReader
 
@@ -19,9 +22,11 @@ _SEGMENT_BYTES: Final = 16 * 1024 * 1024
 class WindowPlace:
     """Where segments go, and how they are compressed."""
 
+    store: ObjectStore
     replset: str
     replset_id: str
     level: int
+    log: Log
 
 
 class WindowRecorder:
@@ -34,13 +39,11 @@ class WindowRecorder:
         self,
         place: WindowPlace,
         oplog: OplogReader,
-        store: ObjectStore,
         begin: ClusterTime,
         segments: Sequence[Segment],
     ) -> None:
         self._place = place
         self._oplog = oplog
-        self._store = store
         self._begin = begin
         self._segments = list(segments)
 
@@ -68,7 +71,9 @@ class WindowRecorder:
         begin = self.reached
         key = keys.segment(self._place.replset, self._place.replset_id, begin, last)
         done = piece.finish()
-        body = self._stored(key, done)
+        segment = Archived(key=key, begin=begin, last=last, stored_bytes=done.stored_bytes)
+        # A coordinator that died before it wrote that down may have stored the same entries.
+        body = put_segment(self._place.store, segment, done.body, self._place.log)
         self._segments.append(
             Segment(
                 key=key,
@@ -81,31 +86,9 @@ class WindowRecorder:
             )
         )
 
-    def _stored(self, key: str, done: Compressed) -> bytes | bytearray:
-        """Store a segment, and return what is stored under its key.
-
-        That is not ours if a coordinator stored the same entries, compressed otherwise, and died
-        before it wrote that down.
-        """
-        try:
-            self._store.put(key, done.body)
-        except PermanentError as error:
-            if error.code != "object_exists":
-                raise
-            found = self._store.get(key)
-            if not _is_of_same_content(found, done):
-                raise
-            return found
-        return done.body
-
     def window(self) -> Window:
         """Return what was stored."""
         return Window(begin=self._begin, last=self.reached, segments=tuple(self._segments))
-
-
-def _is_of_same_content(frame: bytes, done: Compressed) -> bool:
-    size = done.bytes
-    return content_bytes(frame) == size and decompress(frame, size) == decompress(done.body, size)
 
 
 def _last_time(entries: bytes | memoryview) -> ClusterTime:

@@ -16,7 +16,7 @@ from agent.jobs.restore.ports import RestorePorts
 from agent.model import coverage, restore_point
 from agent.model.cluster_time import ClusterTime
 from agent.model.commands import Restore
-from agent.model.coverage import Archived, Base, Reach, Span
+from agent.model.coverage import Archived, Reach, Span
 from agent.model.manifest import Manifest
 from agent.model.restore_plan import Goal, Stretch
 from agent.model.restore_point import Aim
@@ -131,8 +131,7 @@ class _Search:
         self.archived: Mapping[str, tuple[Archived, ...]] = segments.listed(ports.store, replset)
         self.covered = {each: coverage.spans(found) for each, found in self.archived.items()}
         self.reaches: list[Reach] = [
-            coverage.reach(base, self.covered.get(base.replset_id, ()))
-            for base in map(_base, shelf)
+            coverage.reach(each.base, self.covered.get(each.base.replset_id, ())) for each in shelf
         ]
 
     def aim(self, to: restore_point.PointInTime) -> Aim | None:
@@ -195,12 +194,3 @@ class _Search:
                     if entry_ms > wall_ms + _SLACK_S * 1000:
                         return last
         return last if is_passed else None
-
-
-def _base(manifest: Manifest) -> Base:
-    return Base(
-        backup_id=manifest.backup_id,
-        replset_id=manifest.identity.replset_id,
-        consistent_at=manifest.consistent_at,
-        oplog_from=manifest.oplog_from,
-    )

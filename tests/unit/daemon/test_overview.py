@@ -131,9 +131,13 @@ def test_nothing_is_shown_before_anything_was_archived() -> None:
 
 
 def test_recoverable_shows_what_a_restore_accepts() -> None:
-    """Ranges end at gaps; what is no full backup of this set in this storage extends nothing."""
+    """Ranges end at gaps; what is no full backup in this storage extends nothing.
+
+    A backup of a replica set that was lost is brought along by that one's archive alone.
+    """
     watch = Watch()
-    watch.archives(a_report(span(5, 50), span(60, 90)))
+    report = a_report(span(5, 50), span(60, 90))
+    watch.archives(replace(report, others={"f" * 24: (span(2, 6),), "e" * 24: (span(1, 5),)}))
     watch.backed_up(
         a_backup(10),
         a_backup(30),
@@ -143,7 +147,7 @@ def test_recoverable_shows_what_a_restore_accepts() -> None:
         a_backup(4, namespaces=("shop.*",)),
         a_backup(6, storage="other"),
     )
-    expected = [(3, 3), (10, 50), (58, 58), (70, 90)]
+    expected = [(3, 6), (10, 50), (58, 58), (70, 90)]
     assert expected == [
         (each.begin.seconds, each.last.seconds) for each in watch.look().recoverable
     ]

@@ -194,7 +194,7 @@ def test_a_window_stays_where_the_archive_would_have_a_hole() -> None:
 
 
 def test_a_window_stays_while_another_backup_reaches_further_through_it() -> None:
-    """The archive ends with it, as when it was switched off; its length is still good."""
+    """The archive ends with it, as when it was switched off; it may go on from there, too."""
     desk = Desk()
     first = replace(
         desk.manifests[OLD],
@@ -212,7 +212,7 @@ def test_a_window_stays_while_another_backup_reaches_further_through_it() -> Non
     assert gone
     desk.notes.forget("c")
     desk.job(NEW, force=True).run()
-    assert {segment_key(EARLY, BEGIN), segment_key(BEGIN, MIDDLE)} == desk.oplog()
+    assert before == desk.oplog()
 
 
 def test_a_window_that_became_needed_while_the_delete_was_interrupted_stays() -> None:

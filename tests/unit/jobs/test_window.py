@@ -1,8 +1,10 @@
 """The oplog that a backup keeps."""
 
+import bson
 import pytest
 
-from agent.codec.zstd import ChunkCompressor, content_bytes, sha256
+from agent.codec.zstd import ChunkCompressor, sha256
+from agent.core import log
 from agent.core.errors import PermanentError
 from agent.jobs.backup.window import WindowPlace, WindowRecorder
 from agent.model.cluster_time import ClusterTime
@@ -10,14 +12,12 @@ from tests.fakes.cluster import MemoryOplog
 from tests.fakes.store import MemoryStore
 
 BEGIN, LAST = ClusterTime(1, 1), ClusterTime(500, 1)
-_BYTES = 499 * 27
-"""What the entries of the fake have in all."""
 
 
 def recorder(store: MemoryStore, level: int) -> WindowRecorder:
     """Return a recorder that has nothing yet."""
-    place = WindowPlace(replset="rs", replset_id="5f", level=level)
-    return WindowRecorder(place, MemoryOplog(BEGIN), store, BEGIN, ())
+    place = WindowPlace(store=store, replset="rs", replset_id="5f", level=level, log=log.get())
+    return WindowRecorder(place, MemoryOplog(BEGIN), BEGIN, ())
 
 
 def test_a_segment_that_another_coordinator_compressed_otherwise_counts() -> None:
@@ -37,17 +37,30 @@ def test_a_segment_that_another_coordinator_compressed_otherwise_counts() -> Non
     assert body != other.objects[key], "both levels make the same bytes"
 
 
-@pytest.mark.parametrize("size_bytes", [1, _BYTES])
-def test_a_segment_of_other_content_is_refused(size_bytes: int) -> None:
-    """Of another size or of the same one, what is there is never taken for the oplog."""
-    store, like = MemoryStore(), MemoryStore()
-    recorder(like, 1).advance(LAST)
-    ((key, body),) = like.objects.items()
-    assert _BYTES == content_bytes(body)
+def test_a_segment_of_other_entries_is_refused() -> None:
+    """What is there is never taken for the oplog: another cluster stored it."""
+    store = MemoryStore()
+    recorder(store, 1).advance(LAST)
+    ((key, _),) = store.objects.items()
     piece = ChunkCompressor(1)
-    piece.add(bytes(size_bytes), 1)
-    store.objects[key] = bytes(piece.finish().body)
+    piece.add(bson.encode({"ts": bson.Timestamp(LAST.seconds, LAST.increment), "op": "i"}), 1)
+    other = store.objects[key] = bytes(piece.finish().body)
 
     with pytest.raises(PermanentError) as caught:
         recorder(store, 1).advance(LAST)
-    assert "object_exists" == caught.value.code
+    assert "archive_conflict" == caught.value.code
+    assert {key: other} == store.objects
+
+
+@pytest.mark.parametrize("size_bytes", [1, 499 * 27])
+def test_a_damaged_segment_is_replaced(size_bytes: int) -> None:
+    """What cannot be read as entries, of whatever size, gives way to the entries themselves."""
+    store = MemoryStore()
+    recorder(store, 1).advance(LAST)
+    whole = dict(store.objects)
+    piece = ChunkCompressor(1)
+    piece.add(bytes(size_bytes), 1)
+    store.objects.update(dict.fromkeys(whole, bytes(piece.finish().body)))
+
+    recorder(store, 1).advance(LAST)
+    assert whole == store.objects

@@ -140,7 +140,9 @@ def base(oplog_from: int, consistent_at: int) -> Base:
         ([(4, 5), (5, 6)], [(6, 10)], [], [(4, 5), (5, 6)]),
         ([(4, 5), (5, 6)], [(6, 10)], [base(5, 7)], [(4, 5)]),
         ([(4, 5), (5, 6)], [(0, 4)], [base(2, 3)], []),
-        ([(4, 5), (5, 6)], [(0, 4)], [base(7, 8)], [(4, 5), (5, 6)]),
+        # The archive may go on from its end: it ended where the window begins.
+        ([(4, 5), (5, 6)], [(0, 4)], [base(7, 8)], []),
+        ([(4, 5), (5, 6)], [(0, 4)], [], []),
         # It holds what the next pass of compaction would remove because of it.
         ([(4, 6)], [(4, 5), (5, 6)], [], []),
         ([], [(0, 4)], [], []),
