@@ -39,30 +39,30 @@ class Encoder:
     """Makes operations on one collection, by its name."""
 
     def __init__(self, place: Namespace) -> None:
+        self.place = place
         name = str(place).encode() + b"\x00"
         field = b"\x02ns\x00" + _LENGTH.pack(len(name)) + name + b"\x03o\x00"
         self._heads = {
             kind: b"\x02op\x00\x02\x00\x00\x00" + kind.encode() + b"\x00" + field for kind in _KINDS
         }
 
-    def operation(self, change: Change) -> bytes:
-        """Return the document of one change. Raises: PermanentError ``document_too_deep``."""
-        if change.kind == "d":
-            return self.deletion(change)
-        parts = [self._heads[change.kind], change.body]
-        if change.kind == "u":
+    def operation(self, change: Change, kind: ChangeKind) -> bytes:
+        """Return the document of one change, as a change of this kind.
+
+        Of any change a delete of its document can be made, and an insert of a whole one.
+        """
+        if kind == "d":
+            return _document([self._heads["d"], _id_alone(change)])
+        parts = [self._heads[kind], change.body]
+        if kind == "u":
             parts += [b"\x03o2\x00", _id_alone(change)]
             if change.upserts:
                 parts.append(_UPSERTS)
         return _document(parts)
 
-    def insertion(self, change: Change) -> bytes:
-        """Return the insert of the whole document that a change carries."""
-        return _document([self._heads["i"], change.body])
-
-    def deletion(self, change: Change) -> bytes:
-        """Return the delete of the document that a change concerns."""
-        return _document([self._heads["d"], _id_alone(change)])
+    def insertion(self, document: bytes) -> bytes:
+        """Return the insert of a document."""
+        return _document([self._heads["i"], document])
 
 
 def care_of(change: Change) -> Care:

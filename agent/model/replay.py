@@ -6,7 +6,7 @@ A namespace in here is the source's. UUIDs are 16 bytes; every document is its B
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from agent.core.errors import PermanentError
 from agent.model.catalogue import Traits
@@ -20,13 +20,12 @@ _SERVER_MADE: Final = re.compile(r"^tmp[A-Za-z0-9]{5}\.(renameCollection$|conver
 _SERVER_DATABASES: Final = frozenset({"admin", "config", "local"})
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One inserted, updated or deleted document.
 
     ``body`` is the inserted document, or the update (a diff or a whole document); ``selector``
     begins with the ``_id`` of an updated or deleted document. ``upserts`` is the entry's own
-    word on a document that is not there.
+    word on a document that is not there. A tuple, because a replay makes a million of them.
     """
 
     kind: ChangeKind
@@ -159,8 +158,7 @@ Operation = Change | Definition | Strange | Nothing
 Content = Operation | Bundle | Settle
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One oplog entry."""
 
     time: ClusterTime

@@ -11,6 +11,7 @@ from typing import Any, Final
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure
 
+from agent.codec.operations import Encoder
 from agent.core.errors import PermanentError, TransientError
 from agent.model.catalogue import Collection
 from agent.model.names import Namespace
@@ -22,7 +23,7 @@ from agent.mongo.errors import (
     translate,
     translated,
 )
-from agent.mongo.insert import MAJORITY, check_write_concern
+from agent.mongo.insert import MAJORITY, RawDocuments, check_write_concern
 from agent.mongo.target import MongoTarget
 from agent.ports import ReplayTarget
 
@@ -46,16 +47,43 @@ class MongoReplayTarget:
         """Whether documents of a capped collection can be deleted."""
         return self._version >= _DELETES_FROM_CAPPED
 
+    def put(self, place: Namespace, documents: Sequence[bytes]) -> None:
+        """Insert whole documents; what the insert does not take goes by ``applyOps``.
+
+        That replaces a document which is there, and takes what an insert refuses.
+        """
+        command = {
+            "insert": place.collection,
+            "documents": [RawDocuments(b"".join(documents))],
+            "ordered": False,
+            "bypassDocumentValidation": True,
+            "writeConcern": MAJORITY,
+        }
+        with translated():
+            answer = self._client[place.database].command(command)
+        check_write_concern(answer)
+        left = [int(each["index"]) for each in answer.get("writeErrors", ())]
+        if not left:
+            return
+        encoder = Encoder(place)
+        try:
+            self.apply([encoder.insertion(documents[index]) for index in left], atomic=False)
+        except PermanentError as error:
+            position = left[int(str(error.facts.get("position", 0)))]
+            raise PermanentError(
+                error.code, error.message, hint=error.hint, **{**error.facts, "position": position}
+            ) from error
+
     def apply(self, operations: Sequence[bytes], *, atomic: bool) -> tuple[int, ...]:
         """Apply changes in order; return the positions of updates whose document is missing."""
-        documents = [RawBSONDocument(each, RAW) for each in operations]
+        documents = [RawDocuments(each) for each in operations]
         # Where the atomic mode fails nothing was applied. One by one then tells what is wrong,
         # and takes an ``_id`` such as {$x: 1}, which the atomic mode refuses.
         if atomic and self._version < _NO_UPSERT_OPTION and self._apply_together(documents):
             return ()
         return self._apply_one_by_one(documents)
 
-    def _apply_together(self, documents: list[RawBSONDocument]) -> bool:
+    def _apply_together(self, documents: list[RawDocuments]) -> bool:
         with translated():
             try:
                 answer = self._client.admin.command(self._command(documents))
@@ -66,7 +94,7 @@ class MongoReplayTarget:
         check_write_concern(answer)
         return True
 
-    def _apply_one_by_one(self, documents: list[RawBSONDocument]) -> tuple[int, ...]:
+    def _apply_one_by_one(self, documents: list[RawDocuments]) -> tuple[int, ...]:
         command = {**self._command(documents), "allowAtomic": False}
         with translated():
             try:
@@ -119,7 +147,7 @@ class MongoReplayTarget:
             answer = self._client.admin.command({"applyOps": [entry], "writeConcern": MAJORITY})
         check_write_concern(answer)
 
-    def _command(self, documents: list[RawBSONDocument]) -> dict[str, Any]:
+    def _command(self, documents: list[RawDocuments]) -> dict[str, Any]:
         command: dict[str, Any] = {
             "applyOps": documents,
             "bypassDocumentValidation": True,

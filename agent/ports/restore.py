@@ -76,6 +76,16 @@ class ReplayTarget(Protocol):
         """Whether documents of a capped collection can be deleted; 5.0 refuses."""
         ...
 
+    def put(self, place: Namespace, documents: Sequence[bytes]) -> None:
+        """Insert whole documents, in any order; one that is there already is replaced.
+
+        Cheaper for the server than ``apply``; no document may need care, nor be in a capped
+        collection or one with a collation. May be repeated.
+
+        Raises: PermanentError ``replay_refused`` with the ``position`` of the refused one.
+        """
+        ...
+
     def apply(self, operations: Sequence[bytes], *, atomic: bool) -> tuple[int, ...]:
         """Apply changes in order; return the positions of updates whose document is missing.
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
+import bson
 import pytest
 
 from agent.core.errors import PermanentError
@@ -299,6 +301,26 @@ def test_users_and_roles_are_replayed_like_documents(source: Source) -> None:
     assert Namespace("admin", "system.users") in {piece.collection.namespace for piece in workspace}
     for piece in workspace:
         source.target.drop(piece.place)
+
+
+def test_documents_that_are_put_replace_what_is_there(source: Source) -> None:
+    """What an insert refuses is taken, too; what no way takes is told by its position."""
+    place = Namespace("shop", "put")
+    source.client.shop.create_collection("put")
+    odd: list[dict[str, Any]] = [{"_id": {"$x": 1}}, {"_id": [1]}, {"_id": 3, "$b": 1}]
+    first = [bson.encode(each) for each in ({"_id": 1, "a": 1}, *odd)]
+    second = [bson.encode(each) for each in ({"_id": 4}, {"_id": 1, "b": 2})]
+    source.target.put(place, first)
+    source.target.put(place, second)
+    source.target.put(place, second)
+    assert sorted([*first[1:], *second]) == sorted(source.documents(place))
+
+    source.client.shop.put.create_index("c", unique=True, sparse=True)
+    third = [bson.encode({"_id": each, "c": 7}) for each in (6, 7)]
+    with pytest.raises(PermanentError) as caught:
+        source.target.put(place, [*second, *third])
+    assert ("replay_refused", 3) == (caught.value.code, caught.value.facts["position"])
+    assert third[0] in source.documents(place)
 
 
 def test_a_move_to_another_database_keeps_every_byte(replica_set: ReplicaSet) -> None:

@@ -124,7 +124,7 @@ def test_a_lost_cluster_comes_back_by_its_storage_alone(
         )
         assert [backup] == [each["_id"]["id"] for each in heir.control["backups"].find()]
         result = heir.done("restore", to=Timestamp(last.seconds, last.increment - 1))
-        assert backup == result["backup"]
+        assert result["replayed_ops"] >= 100
         assert [] == differences(expected, contents(heir.client, databases=["shop", "elsewhere"]))
         eventually(lambda: len(_archived_ids(heir)) == 2, 20, message="both archives stand")
 

@@ -1,6 +1,6 @@
 """The replay itself: entries in, each to the place that its UUID leads to."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -19,6 +19,7 @@ from agent.model.cluster_time import ClusterTime
 from agent.model.replay import (
     Bundle,
     Change,
+    ChangeKind,
     Entry,
     Nothing,
     Operation,
@@ -31,8 +32,8 @@ from agent.model.replay import (
 )
 from agent.ports import Batch, ReplayTarget
 
-# More would wait for each other in the server.
-LANE_COUNT: Final = 4
+# Enough to keep the server busy while others wait for the majority.
+LANE_COUNT: Final = 8
 # An applyOps within an applyOps is legal, a tower of them is not sane.
 _DEEPEST_BUNDLE: Final = 10
 
@@ -176,7 +177,7 @@ class _Run:
                 self._take_committed(inner, depth + 1)
                 continue
             if committed.upserts and isinstance(content, Change) and content.kind == "u":
-                content = replace(content, upserts=True)
+                content = content._replace(upserts=True)
             self._operate(committed.at, content)
 
     def _operate(self, time: ClusterTime, operation: Operation) -> None:
@@ -207,16 +208,12 @@ class _Run:
         spread = hash((change.uuid, key)) if route.lane is None else route.lane
 
         care = care_of(change)
-        if care == "anew":
-            steps = [
-                Step(route.encoder.deletion(change), "d", key, time, change.namespace),
-                Step(route.encoder.insertion(change), "i", key, time, change.namespace),
-            ]
-        else:
-            operation = route.encoder.operation(change)
-            steps = [Step(operation, change.kind, key, time, change.namespace)]
-        for step in steps:
-            self._lanes.put(spread, step, atomic=care == "none" and not route.is_capped)
+        atomic = care == "none" and not route.is_capped
+        kinds: Sequence[ChangeKind] = ("d", "i") if care == "anew" else (change.kind,)
+        for kind in kinds:
+            early = kind == "i" and atomic and route.lane is None
+            step = Step(change, kind, route.encoder, key, time, early)
+            self._lanes.put(spread, step, atomic=atomic)
 
     def _route(self, piece: Piece) -> _Route:
         traits = piece.collection.traits

@@ -8,14 +8,19 @@ import pytest
 from bson.binary import Binary
 from bson.timestamp import Timestamp
 
+from agent.codec import oplog
+from agent.codec.lane_keys import key_of_id
+from agent.codec.operations import Encoder
 from agent.core.errors import PermanentError, Stopped, TransientError
-from agent.core.flow import Stop
+from agent.core.flow import Stop, WorkerGroup
 from agent.core.retry import RetryPolicy
 from agent.jobs.replay import ReplayLimits, ReplayResult, replay
+from agent.jobs.replay.lanes import Lanes, Step
 from agent.jobs.workspace import Workspace
 from agent.model.catalogue import Collection, Traits
 from agent.model.cluster_time import ClusterTime
 from agent.model.names import Namespace
+from agent.model.replay import Change
 from agent.ports import Batch, ReplayTarget
 
 _UUID = b"A" * 16
@@ -34,6 +39,11 @@ class _Notebook:
 
     def deletes_from_capped(self) -> bool:
         return self.capped_deletes
+
+    def put(self, place: Namespace, documents: Sequence[bytes]) -> None:
+        self.calls += 1
+        self._answer(self.calls)
+        self.steps += [("i", bson.decode(each)["_id"], str(place), True) for each in documents]
 
     def apply(self, operations: Sequence[bytes], *, atomic: bool) -> tuple[int, ...]:
         self.calls += 1
@@ -378,6 +388,52 @@ def test_updates_of_a_clients_apply_ops_make_up_what_they_miss() -> None:
     for options in ({}, {"alwaysUpsert": False}):
         _replay(_entries(_command(applyOps=[inner], **options)), Keeping())
     assert [True, None] == [bson.decode(each).get("b") for each in kept]
+
+
+def _in_one_lane(entries: list[bytes], target: ReplayTarget) -> None:
+    """Apply changes by one lane, as one batch."""
+    encoder = Encoder(Namespace("shop", "a"))
+    with WorkerGroup("test", Stop()) as group:
+        lanes = Lanes(target, group, count=1, tolerate_missing_until=_BEGIN, policy=_QUICK)
+        lanes.start()
+        for time, change in oplog.entries(b"".join(entries)):
+            assert isinstance(change, Change)
+            key = key_of_id(change.selector)
+            step = Step(change, change.kind, encoder, key, time, change.kind == "i")
+            lanes.put(0, step, atomic=True)
+        lanes.close()
+
+
+_MIXED = _entries(
+    _update(9), _insert(1), _delete(2), _insert(2.0), _update(1), _insert(3), _insert(4)
+)
+
+
+def test_inserts_go_together_before_steps_on_other_documents() -> None:
+    """But never before one on the same document: what had its `_id` before is deleted first."""
+    target = _Notebook()
+    _in_one_lane(_MIXED, target)
+    assert [
+        ("i", 1),
+        ("i", 3),
+        ("i", 4),
+        ("u", 9),
+        ("d", 2),
+        ("i", 2.0),
+        ("u", 1),
+    ] == [step[:2] for step in target.steps]
+    assert 2 == target.calls
+
+
+def test_an_insert_that_is_refused_among_others_names_its_own_time() -> None:
+    """The position counts among the inserts alone."""
+
+    def refuse(_call: int) -> tuple[int, ...]:
+        raise PermanentError("replay_refused", "no", position=1)
+
+    with pytest.raises(PermanentError) as error:
+        _in_one_lane(_MIXED, _Notebook(refuse))
+    assert "Timestamp(101, 5)" in error.value.hint
 
 
 def test_every_error_of_an_entry_offers_the_time_before_it() -> None:
