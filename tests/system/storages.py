@@ -63,9 +63,9 @@ class DirectoryStorage:
 class BucketStorage:
     """A prefix in a bucket of a real S3 server."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, **settings: object) -> None:
         self.bucket = bucket
-        self.settings = s3_storage(bucket.server, bucket.name, bucket.prefix)
+        self.settings = s3_storage(bucket.server, bucket.name, bucket.prefix, **settings)
         self._client = bucket.server.client()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import pytest
 from bson.timestamp import Timestamp
@@ -12,12 +13,13 @@ from agent.model.cluster_time import ClusterTime
 from agent.model.coverage import Archived, Span, gaps, spans
 from tests.system.faults import slow_inserts, slow_reads
 from tests.system.protected import Protected, protected
-from tests.system.storages import DirectoryStorage
+from tests.system.storages import BucketStorage, DirectoryStorage, Storage
 from tests.system.writer import seed_documents
 from tests.testbed.agents import Agent
 from tests.testbed.clients import Document
 from tests.testbed.hashes import contents, differences
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
+from tests.testbed.s3 import Bucket, FastS3Server
 from tests.testbed.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -29,7 +31,13 @@ _GOING_AGAIN_S = 30.0
 @pytest.fixture
 def cluster(replica_set: ReplicaSet, directory: DirectoryStorage) -> Iterator[Protected]:
     """Agents that archive each second, and an archive that has begun."""
-    with protected(replica_set, directory, {"oplog": {"upload_interval_s": 1}}) as cluster:
+    with _archiving(replica_set, directory) as cluster:
+        yield cluster
+
+
+@contextmanager
+def _archiving(replica_set: ReplicaSet, storage: Storage) -> Iterator[Protected]:
+    with protected(replica_set, storage, {"oplog": {"upload_interval_s": 1}}) as cluster:
         eventually(
             lambda: cluster.control["status"].find_one({"archive": {"$type": "object"}}),
             40,
@@ -100,6 +108,37 @@ def test_the_archive_goes_on_while_jobs_run(cluster: Protected) -> None:
     assert "done" == cluster.end_of(order)["state"]
     _is_archived(cluster, _write(cluster), 10)
     _has_no_gap(cluster)
+
+
+def test_a_storage_that_dies_and_comes_back_leaves_no_gap(replica_set: ReplicaSet) -> None:
+    """What was written meanwhile is stored within seconds; until then the status says why not."""
+    # The other server takes half a minute to come back.
+    with FastS3Server.start() as server:
+        bucket = Bucket(server=server, name=server.create_bucket(), prefix="cluster")
+        with (
+            closing(BucketStorage(bucket, checksums="when_required")) as storage,
+            _archiving(replica_set, storage) as cluster,
+        ):
+            server.kill()
+            seed_documents(cluster.client, 2000)
+            _write(cluster)
+            told = eventually(
+                lambda: cluster.control["status"].find_one({"archive.error": {"$type": "string"}}),
+                30,
+                message="the archiver tells of its storage",
+            )
+            assert told["archive"]["lag_s"] > 0
+            server.start_again()
+            _is_archived(cluster, _write(cluster), _GOING_AGAIN_S)
+            _has_no_gap(cluster)
+            eventually(
+                lambda: cluster.control["status"].find_one({
+                    "archive.archived_to": {"$exists": True},
+                    "archive.error": None,
+                }),
+                15,
+                message="nothing is wrong any more",
+            )
 
 
 def test_a_lost_cluster_comes_back_by_its_storage_alone(

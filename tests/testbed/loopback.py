@@ -23,7 +23,7 @@ def free_port() -> int:
             return port
 
 
-def wait_until_listening(port: int, timeout_s: float = 15.0) -> None:
+def wait_until_listening(port: int, timeout_s: float = 45.0) -> None:
     """Wait until a connection is accepted. Raises: AssertionError after `timeout_s`."""
     eventually(
         lambda: _accepts(port),
