@@ -57,7 +57,7 @@ def _no_thread_outlives_its_test() -> Iterator[None]:
     def left() -> list[threading.Thread]:
         return [each for each in set(threading.enumerate()) - before if not each.daemon]
 
-    eventually(lambda: not left(), timeout_s=2, message=f"threads have ended: {left()}")
+    eventually(lambda: not left(), timeout_s=10, message=f"threads have ended: {left()}")
 
 
 @pytest.fixture(scope="session")

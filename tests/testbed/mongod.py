@@ -97,7 +97,7 @@ class Node:
         if wait:
             self.wait_until_ready()
 
-    def wait_until_ready(self, timeout_s: float = 30.0) -> None:
+    def wait_until_ready(self, timeout_s: float = 60.0) -> None:
         """Wait until the mongod answers a ping.
 
         Raises: AssertionError with the end of its log, when it ended or did not answer in time.

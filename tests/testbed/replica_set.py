@@ -81,7 +81,7 @@ class ReplicaSet:
         """Return all members but the arbiter, running or not."""
         return tuple(node for node in self.nodes if not self._is_arbiter(node))
 
-    def primary(self, timeout_s: float = 15.0) -> Node:
+    def primary(self, timeout_s: float = 40.0) -> Node:
         """Wait for a primary that can take writes, and return it."""
         return eventually(
             lambda: next((node for node in self._running() if self._takes_writes(node)), None),
@@ -99,7 +99,7 @@ class ReplicaSet:
         status = _direct(self.primary(), {"replSetGetStatus": 1})
         return {member["name"]: member["stateStr"] for member in status["members"]}
 
-    def wait_until_healthy(self, timeout_s: float = 30.0) -> None:
+    def wait_until_healthy(self, timeout_s: float = 60.0) -> None:
         """Wait until there is a primary and every member is in place."""
 
         def in_place() -> bool:
@@ -116,7 +116,7 @@ class ReplicaSet:
         command = {"replSetStepDown": for_s, "secondaryCatchUpPeriodSecs": min(5, for_s - 1)}
         eventually(lambda: _stepped_down(old, command), message=f"{old.address} has stepped down")
         eventually(
-            lambda: self.primary() is not old, timeout_s=15, message="another member is primary"
+            lambda: self.primary() is not old, timeout_s=40, message="another member is primary"
         )
         return self.primary()
 

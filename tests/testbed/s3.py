@@ -123,7 +123,7 @@ class _Server(ABC):
             self._process = self._launch()
             wait_until_listening(self.port)
             client = self.client()
-            eventually(lambda: self._answers(client), timeout_s=30, message="the S3 server answers")
+            eventually(lambda: self._answers(client), timeout_s=60, message="the S3 server answers")
             client.close()
 
     def pause(self) -> None:

@@ -19,7 +19,7 @@ def is_asking() -> bool:
 
 def eventually(
     condition: Callable[[], T | None],
-    timeout_s: float = 10.0,
+    timeout_s: float = 20.0,
     interval_s: float = 0.05,
     message: str = "",
 ) -> T:

@@ -57,7 +57,7 @@ def test_renewals_prolong_a_right() -> None:
     for _ in range(5):
         clock.move(5.0)
         seen = renew.count
-        eventually(lambda seen=seen: renew.count > seen + 1, timeout_s=5)  # type: ignore[misc]
+        eventually(lambda seen=seen: renew.count > seen + 1, timeout_s=20)  # type: ignore[misc]
     assert held.is_held
     stop.set()
     assert group.join(5)
@@ -68,7 +68,7 @@ def test_a_renewal_that_fails_for_a_while_leaves_the_right_to_its_time() -> None
     clock = VirtualClock()
     renew = _Renewals(TransientError("mongodb_unreachable", "no answer"))
     held, stop, group = _keep(renew, clock)
-    eventually(lambda: renew.count > 2, timeout_s=5)
+    eventually(lambda: renew.count > 2, timeout_s=20)
     held.check()
     clock.move(12.1)
     with pytest.raises(LeaseLost):
@@ -82,6 +82,6 @@ def test_a_renewal_that_is_refused_ends_the_right_at_once() -> None:
     clock = VirtualClock()
     renew = _Renewals(LeaseLost("coordinator"))
     held, stop, group = _keep(renew, clock)
-    eventually(lambda: not held.is_held, timeout_s=5)
+    eventually(lambda: not held.is_held, timeout_s=20)
     stop.set()
     assert group.join(5)

@@ -170,7 +170,7 @@ class Site:
             coordinator.tick(self.stop)
             return self.state(command_id) is state
 
-        eventually(reached, timeout_s=5, interval_s=0.002)
+        eventually(reached, timeout_s=20, interval_s=0.002)
 
     def error(self, command_id: object) -> str:
         """Return the code of a command's error."""
@@ -234,7 +234,7 @@ def test_only_the_holder_of_the_lease_acts() -> None:
     command = site.insert(command="backup")
     site.reach(first, command, State.RUNNING)
     second.tick(site.stop)
-    eventually(lambda: len(site.behave.tokens) == 1, timeout_s=5)
+    eventually(lambda: len(site.behave.tokens) == 1, timeout_s=20)
     site.clock.move(LEASE_S + 1)
     site.behave.waits = False
     site.reach(second, command, State.DONE)
@@ -325,7 +325,7 @@ def test_a_coordinator_that_took_over_fences_off_the_one_before_at_once() -> Non
     assert stale is not None
     site.clock.move(LEASE_S + 1)
     second.tick(site.stop)
-    eventually(lambda: len(site.behave.tokens) == 2, timeout_s=5)
+    eventually(lambda: len(site.behave.tokens) == 2, timeout_s=20)
     with pytest.raises(LeaseLost):
         site.control.commands.move(
             stale, State.FAILED, site.behave.tokens[0], Outcome(coordinator="a:1")
@@ -343,7 +343,7 @@ def test_a_command_that_ended_meanwhile_is_not_taken_over() -> None:
     site.reach(first, command, State.RUNNING)
     stale = site.control.commands.get(command)
     assert stale is not None
-    eventually(lambda: len(site.behave.tokens) == 1, timeout_s=5)
+    eventually(lambda: len(site.behave.tokens) == 1, timeout_s=20)
     site.clock.move(LEASE_S + 1)
     late = site.control.commands.open_commands
     ended = Outcome(coordinator="a:1")
@@ -358,7 +358,7 @@ def test_a_command_that_ended_meanwhile_is_not_taken_over() -> None:
     site.control.commands.open_commands = late  # type: ignore[method-assign]
     site.reach(second, site.insert(command="backup", note="next"), State.RUNNING)
     assert State.FAILED is site.state(command)
-    eventually(lambda: len(site.behave.tokens) == 2, timeout_s=5)
+    eventually(lambda: len(site.behave.tokens) == 2, timeout_s=20)
     second.resign("the test ends")
 
 

@@ -44,7 +44,7 @@ def test_a_claim_that_another_agent_overtook_ends_nothing() -> None:
     stop = Stop()
     group = WorkerGroup("test", stop)
     group.start(lambda: Dispatcher(ports, 1).run(group.stop), "dispatcher")
-    eventually(lambda: not board.faults, timeout_s=5)
+    eventually(lambda: not board.faults, timeout_s=20)
     assert not group.failed
     stop.set("the test ends")
     try:

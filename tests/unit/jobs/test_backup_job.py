@@ -404,5 +404,5 @@ def test_progress_ends_at_the_whole() -> None:
     site = Site()
     job = site.job()
     site.run(job)
-    eventually(lambda: job.progress().percent == 100.0, timeout_s=1)
+    eventually(lambda: job.progress().percent == 100.0, timeout_s=20)
     assert 30 == job.progress().done_docs
