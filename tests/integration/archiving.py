@@ -220,7 +220,7 @@ class Stage:
         clock: Clock | None = None,
         pace: Pace | None = None,
         until: ClusterTime | None = None,
-        wanted_from: ClusterTime | None = None,
+        wanted_from: Callable[[], ClusterTime | None] = lambda: None,
     ) -> Iterator[Running]:
         """Archive the oplog of a node, or of the primary, until the context ends."""
         with open_node((node or self.replica_set.primary()).uri) as client:
@@ -232,7 +232,7 @@ class Stage:
                 tail=tail,
                 store=store or self.store,
                 events=control.events,
-                wanted_from=lambda: wanted_from,
+                wanted_from=wanted_from,
                 control_database=CONTROL,
                 pace=pace or a_pace(),
                 clock=clock or SystemClock(),

@@ -12,7 +12,7 @@ from agent.codec import documents, framing, oplog
 from agent.codec.zstd import ChunkCompressor
 from agent.core import log
 from agent.core.errors import AgentError, LeaseLost, PermanentError, TransientError
-from agent.core.flow import Stop
+from agent.core.flow import Shared, Stop
 from agent.jobs.archive.archiver import MOST_PATIENCE_S
 from agent.jobs.backup.window import WindowPlace, WindowRecorder
 from agent.model import keys
@@ -281,7 +281,7 @@ def test_it_begins_where_the_newest_backup_needs_it(stage: Stage) -> None:
     """A backup that was made before there was an archive can be brought further, too."""
     made = stage.note()
     _insert(stage.user, 100)
-    with stage.archiver(wanted_from=made) as running:
+    with stage.archiver(wanted_from=lambda: made) as running:
         running.reaches(stage.mark())
     assert made == stage.check().begin
 
@@ -293,7 +293,22 @@ def test_a_later_look_goes_back_to_what_the_newest_backup_needs(stage: Stage) ->
     with stage.archiver() as running:
         running.reaches(stage.mark())
     assert made < stage.check().begin
-    with stage.archiver(wanted_from=made) as running:
+    with stage.archiver(wanted_from=lambda: made) as running:
+        running.reaches(stage.mark())
+    assert made == stage.check().begin
+
+
+def test_a_backup_that_began_before_the_archive_is_caught_up_with_at_once(stage: Stage) -> None:
+    """The very first one often ends a moment after the archive has begun."""
+    made, listed = stage.note(), Shared[ClusterTime | None](None)
+    _insert(stage.user, 100)
+    # Minutes of the archiver's pass in seconds, but not the ten after which it looks anyway.
+    clock = HurriedClock(factor=20)
+    with stage.archiver(wanted_from=listed.get, clock=clock) as running:
+        running.reaches(stage.mark())
+        assert made < stage.check().begin
+        listed.set(made)
+        eventually(lambda: stage.check().begin == made, 20, message="the archive goes back")
         running.reaches(stage.mark())
     assert made == stage.check().begin
 

@@ -17,6 +17,7 @@ from agent.jobs.archive.pending import Pending
 from agent.jobs.archive.ports import ArchivePorts, Tenure
 from agent.jobs.archive.start import Start, begin_anew, find_start
 from agent.jobs.archive.upload import upload
+from agent.model.cluster_time import ClusterTime
 from agent.model.coverage import Span, extended
 from agent.model.status import ArchiveReport
 from agent.ports import Batch
@@ -48,6 +49,7 @@ class Archiver:
         self._trouble: str | None = None
         self._begun_at = ports.clock.monotonic()
         self._gap: Span | None = None
+        self._wanted: ClusterTime | None = None
 
     def report(self) -> ArchiveReport | None:
         """Return how the archive stands now; None before it has begun."""
@@ -226,4 +228,14 @@ class Archiver:
             self._looked_at = now
             oldest = self._ports.tail.oldest().time
             window_s = float(max(0, pending.read_to.time.seconds - oldest.seconds))
+            self._look_for_backup(known)
         self._report.set(replace(known, window_s=window_s, error=None))
+
+    def _look_for_backup(self, known: ArchiveReport) -> None:
+        """Begin anew soon if a new backup needs oplog from before the archive, as a first may."""
+        wanted = self._ports.wanted_from()
+        if wanted is None or wanted == self._wanted:
+            return
+        self._wanted = wanted
+        if known.spans and wanted < known.spans[0].begin:
+            self._begun_at = float("-inf")
