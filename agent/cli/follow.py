@@ -127,7 +127,7 @@ class _Patience:
         if not any(now - agent.updated_at <= fresh for agent in status.agents()):
             return "no agent is there to do it: start `backstay run` beside each node"
         if sight.state is State.ACCEPTED:
-            return "it waits for its turn: one job that writes data runs at a time"
+            return "it is being planned, or waits for its turn: one job writes data at a time"
         return "no agent has taken it yet"
 
 

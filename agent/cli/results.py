@@ -26,8 +26,8 @@ _NAMES: Final = {
     "restored_to": "restored to",
     "replayed_ops": "replayed entries",
 }
-# The plan has a table of its own.
-_NOT_A_FACT: Final = frozenset({"plan"})
+# These have lines of their own.
+_NOT_A_FACT: Final = frozenset({"plan", "held_ttl"})
 _MOST_LINES: Final = 40
 _PLAN_NAMES: Final = {"docs": "documents", "bytes": "data", "stored_bytes": "to fetch"}
 
@@ -35,15 +35,25 @@ _PLAN_NAMES: Final = {"docs": "documents", "bytes": "data", "stored_bytes": "to 
 def show_end(screen: Screen, sight: Sight) -> None:
     """Print the final result, or the error with its hint."""
     screen.say(_headline(sight))
-    rows = result_rows(sight.result)
-    if rows:
-        screen.table(facts(rows))
-    if sight.document.get("dry_run") and sight.result.get("plan"):
-        show_plan(screen, sight.result["plan"])
+    show_result(screen, sight)
     if sight.failure is not None:
         screen.failure(sight.failure)
     elif sight.state is State.EXPIRED:
         screen.failure(Failure(code="expired", message="no agent took the command", hint=""))
+
+
+def show_result(screen: Screen, sight: Sight) -> None:
+    """Print what a command tells at its end, of a dry run the plan, too."""
+    rows = _rows(sight.result)
+    if rows:
+        screen.table(facts(rows))
+    held = sight.result.get("held_ttl")
+    if isinstance(held, list) and held:
+        screen.say("restored without their expiry; these lines in mongosh give it back", "yellow")
+        for each in held:
+            screen.say(f"  {each['enable']}")
+    if sight.document.get("dry_run") and sight.result.get("plan"):
+        _show_plan(screen, sight.result["plan"])
 
 
 def _headline(sight: Sight) -> Text:
@@ -57,8 +67,7 @@ def _headline(sight: Sight) -> Text:
     return line
 
 
-def result_rows(result: Document) -> dict[str, str | Text]:
-    """Return a result as names and values."""
+def _rows(result: Document) -> dict[str, str | Text]:
     rows: dict[str, str | Text] = {}
     for name, value in result.items():
         if name in _NOT_A_FACT:
@@ -70,7 +79,7 @@ def result_rows(result: Document) -> dict[str, str | Text]:
     return rows
 
 
-def show_plan(screen: Screen, plan: object) -> None:
+def _show_plan(screen: Screen, plan: object) -> None:
     """Print a restore's plan, indented by depth, cut when it is very long."""
     lines = _outline(plan, 1)
     screen.say("plan", "dim")

@@ -9,7 +9,7 @@ from rich.text import Text
 from agent.cli import words
 from agent.cli.console import Document
 from agent.cli.progress import figures, phase_words
-from agent.cli.results import result_rows, show_plan
+from agent.cli.results import show_result
 from agent.cli.screen import Screen, columns, facts
 from agent.cli.sight import sight_of
 from agent.model.backups import BackupEntry
@@ -87,8 +87,6 @@ def command_facts(screen: Screen, document: Document) -> None:
     screen.table(facts(rows))
     if sight.result:
         screen.say("result", "dim")
-        screen.table(facts(result_rows(sight.result)))
-        if document.get("dry_run") and sight.result.get("plan"):
-            show_plan(screen, sight.result["plan"])
+        show_result(screen, sight)
     if sight.failure is not None:
         screen.failure(sight.failure)

@@ -124,6 +124,14 @@ def test_exit_status_tells_the_outcome(terminal: Terminal, state: str, status: i
     assert status == terminal("backup").exit_code
 
 
+def test_lines_that_give_expiry_back_can_be_copied(terminal: Terminal) -> None:
+    """Each on a line of its own, whole, however long it is."""
+    line = 'db.getSiblingDB("shop").runCommand({collMod: "carts", index: ' + "x" * 200 + "})"
+    held = [{"namespace": "shop.carts", "index": "a_1", "expire_after_s": 60, "enable": line}]
+    terminal.ends({"state": "done", "result": {"docs": 1, "held_ttl": held}})
+    assert f"  {line}\n" in terminal("restore", "--hold-ttl").stdout
+
+
 def test_result_is_a_short_table(terminal: Terminal) -> None:
     """The result says how the command ended, how long it took, and its figures."""
     terminal.ends(_RUNNING, _DONE)
@@ -226,10 +234,10 @@ def test_waiting_without_agents_is_explained(terminal: Terminal) -> None:
 
 
 def test_waiting_for_a_turn_is_explained(terminal: Terminal) -> None:
-    """An accepted command waits for another job."""
+    """An accepted command is being planned, or waits for another job."""
     terminal.console.agent_list = [an_agent()]
     terminal.ends(*[{"state": "accepted"}] * 100, _DONE)
-    assert "it waits for its turn" in terminal("backup").stderr
+    assert "waits for its turn" in terminal("backup").stderr
 
 
 def test_a_deleted_command_ends_the_following(terminal: Terminal) -> None:
