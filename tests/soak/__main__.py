@@ -9,19 +9,21 @@ import click
 from tests.system.storages import DirectoryStorage
 from tests.system.test_torture import torture
 from tests.testbed.clients import closing_clients
+from tests.testbed.programs import MongodVersion
 
 
 @click.command()
 @click.option("--minutes", default=30.0, show_default=True, help="How long to begin new seeds.")
 @click.option("--seed", default=1, show_default=True, help="The first seed.")
 @click.option("--rounds", default=12, show_default=True, help="Moments recorded for each seed.")
-def main(minutes: float, seed: int, rounds: int) -> None:
+@click.option("--server", type=click.Choice(["5.0", "6.0"]), default="6.0", show_default=True)
+def main(minutes: float, seed: int, rounds: int, server: MongodVersion) -> None:
     """Torture a cluster with ascending seeds; ends with the first restore that is wrong."""
     begun_at = time.monotonic()
     first = seed
     while seed == first or time.monotonic() - begun_at < minutes * 60:
         with tempfile.TemporaryDirectory(prefix="backstay-soak-") as path, closing_clients():
-            torture(DirectoryStorage(Path(path)), seed=seed, rounds=rounds)
+            torture(DirectoryStorage(Path(path)), seed=seed, rounds=rounds, version=server)
         click.echo(f"seed {seed}: every moment came back, {time.monotonic() - begun_at:.0f} s")
         seed += 1
     click.echo(f"{seed - first} seeds, {(seed - first) * rounds} moments: all came back exactly.")

@@ -1,6 +1,7 @@
 """Every recorded moment of a cluster that is never left in peace comes back exactly."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,10 +11,12 @@ from tests.system.protected import Protected, protected, result_of
 from tests.system.storages import DirectoryStorage
 from tests.system.torture import Moment, disturb, held, prepare, quiet_moment, users, writing
 from tests.testbed.hashes import differences
+from tests.testbed.programs import MongodVersion
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 from tests.testbed.waiting import eventually
 
 _ROUNDS = 10
+_FEW_ROUNDS = 4
 _ARCHIVE = {"oplog": {"upload_interval_s": 1}}
 
 
@@ -24,24 +27,36 @@ def test_every_recorded_moment_comes_back(directory: DirectoryStorage) -> None:
     torture(directory, seed=1, rounds=_ROUNDS)
 
 
-def torture(storage: DirectoryStorage, *, seed: int, rounds: int) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_recorded_moment_of_5_0_comes_back(directory: DirectoryStorage) -> None:
+    """The oldest server that is supported writes and takes other entries."""
+    torture(directory, seed=2, rounds=_FEW_ROUNDS, version="5.0")
+
+
+def torture(
+    storage: DirectoryStorage, *, seed: int, rounds: int, version: MongodVersion = "6.0"
+) -> None:
     """Live through some rounds, then bring each of their ends back. Raises: AssertionError."""
-    click.echo(f"seed {seed}")
+    click.echo(f"seed {seed}, mongod {version}")
+    spec = ReplicaSetSpec(oplog_size_mb=2048, version=version)
     with (
-        ReplicaSet.start(ReplicaSetSpec(oplog_size_mb=2048)) as replica_set,
+        ReplicaSet.start(spec) as replica_set,
         protected(replica_set, storage, _ARCHIVE) as cluster,
     ):
         moments = _live(cluster, random.Random(seed), seed, rounds)
         last = moments[-1].at
         eventually(lambda: _archived_to(storage) >= (last.time, last.inc), 60)
-    spec = ReplicaSetSpec(name=replica_set.spec.name, nodes=1, oplog_size_mb=2048)
-    with ReplicaSet.start(spec) as fresh, protected(fresh, storage, _ARCHIVE) as cluster:
+    with (
+        ReplicaSet.start(replace(spec, nodes=1)) as fresh,
+        protected(fresh, storage, _ARCHIVE) as cluster,
+    ):
         for number, moment in enumerate(moments):
             _check(cluster, moment, f"seed {seed}, round {number}")
 
 
 def _live(cluster: Protected, rng: random.Random, seed: int, rounds: int) -> list[Moment]:
-    prepare(cluster.client)
+    prepare(cluster.client, cluster.replica_set.spec.version)
     moments: list[Moment] = []
     for number in range(rounds):
         with writing(cluster, seed * 1000 + number):

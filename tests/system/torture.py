@@ -22,6 +22,7 @@ from tests.system.second_replay import note
 from tests.system.writer import Step, Writer, busy, seed_documents
 from tests.testbed.clients import Client
 from tests.testbed.hashes import Contents, contents
+from tests.testbed.programs import MongodVersion
 from tests.testbed.waiting import eventually
 
 _READINGS = "readings"
@@ -45,9 +46,9 @@ class Moment:
 @contextmanager
 def writing(cluster: Protected, seed: int) -> Iterator[None]:
     """Write from several threads, in all ways that we know of."""
-    uri = cluster.replica_set.uri
+    uri, version = cluster.replica_set.uri, cluster.replica_set.spec.version
     with ExitStack() as stack:
-        kinds = [restless(), busy(500), busy(500), [*strange(), *large()]]
+        kinds = [restless(), busy(500), busy(500), [*strange(version), *large()]]
         writers = [
             stack.enter_context(Writer(uri, steps, seed * 10 + number))
             for number, steps in enumerate(kinds)
@@ -61,20 +62,22 @@ def writing(cluster: Protected, seed: int) -> Iterator[None]:
         )
 
 
-def prepare(client: Client) -> None:
+def prepare(client: Client, version: MongodVersion) -> None:
     """Make what the steps work on."""
     seed_documents(client, 500)
     client["shop"].create_collection(
         _READINGS, timeseries={"timeField": "t", "metaField": "m", "granularity": "seconds"}
     )
-    client["shop"].create_collection(
-        "clustered", clusteredIndex={"key": {"_id": 1}, "unique": True}
-    )
+    if version != "5.0":
+        client["shop"].create_collection(
+            "clustered", clusteredIndex={"key": {"_id": 1}, "unique": True}
+        )
 
 
-def strange() -> list[Step]:
-    """Return steps whose oplog entries are not like others."""
-    return [*[_measure] * 4, _forget_readings, *[_cluster] * 2, _cap, _user, _images, _view]
+def strange(version: MongodVersion) -> list[Step]:
+    """Return steps whose oplog entries are not like others, as far as a server knows them."""
+    newer = [] if version == "5.0" else [*[_cluster] * 2, _images]
+    return [*[_measure] * 4, _forget_readings, _cap, _user, _view, *newer]
 
 
 def large() -> list[Step]:
