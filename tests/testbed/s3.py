@@ -58,8 +58,8 @@ class Bucket:
     prefix: str
 
 
-class _Server(ABC):
-    """What both servers share: an endpoint, an identity, a process and a directory."""
+class ServerProcess(ABC):
+    """What all these servers share: an endpoint, an identity, a process and a directory."""
 
     program: ClassVar[str]
 
@@ -188,7 +188,7 @@ class _Server(ABC):
         return True
 
 
-class S3Server(_Server):
+class S3Server(ServerProcess):
     """SeaweedFS: persistent, checks signatures and checksums, has versioning and encryption."""
 
     program = "weed"
@@ -246,7 +246,7 @@ class S3Server(_Server):
         return path
 
 
-class FastS3Server(_Server):
+class FastS3Server(ServerProcess):
     """JuiceFS's gateway: five times quicker; no encryption, no versioning, no checksums."""
 
     program = "juicefs"
