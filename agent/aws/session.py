@@ -1,96 +1,103 @@
-"""Make S3 clients from settings.
-
-Credentials are the ones in the settings, else whatever botocore's default chain finds in the
-environment of the process.
-"""
+"""How one bucket is reached: whose keys sign, who that is, and until when."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
-
-from agent.core.errors import ConfigError
+from agent.aws.chain import Chain
+from agent.aws.clients import make_client
+from agent.aws.held import HeldKeys
+from agent.aws.keys import FAILURES, Keys
+from agent.aws.role import assume
+from agent.aws.sources import all_sources
+from agent.aws.sts import Sts
+from agent.core import log as logs
+from agent.core.clock import Clock, SystemClock
+from agent.core.flow import Shared
+from agent.model.status import CredentialFacts
 from agent.settings import S3Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-# Connections kept per client: as many as settings allow workers.
-_POOL_COUNT: Final = 16
-# What servers other than Amazon's expect in a signature when they have no regions.
-_ANY_REGION: Final = "us-east-1"
+_AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn")
+
+
+class Access:
+    """The keys for one bucket, shared by all clients that it makes.
+
+    Nothing is looked for before the first request. May be used from several threads.
+    """
+
+    def __init__(
+        self, settings: S3Settings, environment: Mapping[str, str], clock: Clock | None = None
+    ) -> None:
+        clock, log = clock or SystemClock(), logs.get(bucket=settings.bucket)
+        self._settings = settings
+        self._environment = environment
+        self._sts = Sts(environment, settings.region)
+        sources = all_sources(settings.credentials, environment, self._sts)
+        self._keys = HeldKeys(Chain(sources, clock, log).load, clock, log)
+        role = settings.role
+        if role is not None:
+            base = self._keys
+            self._keys = HeldKeys(lambda: assume(role, base, self._sts), clock, log)
+        self._identity: Shared[tuple[Keys | None, str | None]] = Shared((None, None))
+
+    def connect(self, settings: S3Settings | None = None) -> "S3Client":
+        """Return a client; it makes one attempt per call, but for keys that are over.
+
+        ``settings``: the same bucket's with other timeouts.
+
+        Trying again belongs to the one wrapper that knows when to stop. A call that needs keys
+        raises, beside botocore's errors: AgentError ``no_credentials``,
+        ``credentials_unavailable``, and for a role what ``agent.aws.role.assume`` raises.
+        Raises: ConfigError ``config_missing`` if no region is known; botocore's errors.
+        """
+        return make_client(settings or self._settings, self._environment, self._keys)
+
+    def facts(self) -> CredentialFacts:
+        """Return where the keys of the last request came from; asks nobody."""
+        keys = self._keys.peek()
+        if keys is None:
+            return CredentialFacts(source="none")
+        of, identity = self._identity.get()
+        return CredentialFacts(
+            source=keys.source,
+            identity=identity if of is keys else None,
+            expires_at=keys.expires_at,
+        )
+
+    def identify(self) -> CredentialFacts:
+        """Ask STS once for each set of keys whose they are, and return what is known.
+
+        A server with an address of its own has no STS, unless the environment names one. A
+        failure is no error: nothing needs the answer.
+        """
+        keys = self._keys.peek()
+        if keys is not None and self._identity.get()[0] is not keys and self._has_sts():
+            self._identity.set((keys, self._ask(keys)))
+        return self.facts()
+
+    def _has_sts(self) -> bool:
+        url = self._settings.endpoint_url
+        if url is None or self._sts.endpoint_url is not None:
+            return True
+        return (urlsplit(url).hostname or "").endswith(_AMAZON)
+
+    def _ask(self, keys: Keys) -> str | None:
+        try:
+            client = self._sts.client(
+                "sts",
+                aws_access_key_id=keys.access_key_id,
+                aws_secret_access_key=keys.secret_access_key,
+                aws_session_token=keys.session_token,
+            )
+            return client.get_caller_identity()["Arn"]
+        except FAILURES:
+            return None
 
 
 def connect_s3(settings: S3Settings, environment: Mapping[str, str]) -> "S3Client":
-    """Return a client for the bucket's region; it may be used from several threads at once.
-
-    Reads configuration files, but sends nothing. The client makes one attempt per call: trying
-    again belongs to the one wrapper that knows when to stop.
-
-    Raises: ConfigError ``config_missing`` if no region is known; botocore's errors.
-    """
-    keys = settings.credentials
-    session = boto3.Session(
-        aws_access_key_id=keys.access_key_id.get_secret_value() if keys else None,
-        aws_secret_access_key=keys.secret_access_key.get_secret_value() if keys else None,
-        aws_session_token=keys.session_token.get_secret_value()
-        if keys and keys.session_token
-        else None,
-    )
-    region = _region(settings, environment, session.region_name)
-    return session.client(
-        "s3",
-        region_name=region,
-        endpoint_url=settings.endpoint_url,
-        verify=_verify(settings),
-        config=_config(settings),
-    )
-
-
-def _region(settings: S3Settings, environment: Mapping[str, str], profile: str | None) -> str:
-    # botocore reads AWS_DEFAULT_REGION alone, while EKS and ECS set AWS_REGION.
-    region = settings.region or environment.get("AWS_REGION") or profile
-    if region:
-        return region
-    if settings.endpoint_url is not None:
-        return _ANY_REGION
-    raise ConfigError(
-        "config_missing",
-        "the region of the bucket is not known; set storage.s3.region or $AWS_REGION",
-        field="storage.s3.region",
-    )
-
-
-def _verify(settings: S3Settings) -> bool | str | None:
-    if settings.insecure_skip_tls_verify:
-        return False
-    return str(settings.ca_file) if settings.ca_file is not None else None
-
-
-def _config(settings: S3Settings) -> Config:
-    path_style = settings.force_path_style
-    if path_style is None:
-        path_style = settings.endpoint_url is not None
-    style: Literal["path", "virtual"] = "path" if path_style else "virtual"
-    # A body is checked once: by the CRC32 in its header where there is one, else by the SHA-256
-    # in its signature. Both together cost twice the CPU and find nothing more.
-    has_checksum = settings.checksums == "when_supported"
-    return Config(
-        s3={"addressing_style": style, "payload_signing_enabled": not has_checksum},
-        request_checksum_calculation=settings.checksums,
-        response_checksum_validation=settings.checksums,
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        connect_timeout=settings.connect_timeout_s,
-        read_timeout=settings.read_timeout_s,
-        max_pool_connections=_POOL_COUNT,
-        tcp_keepalive=True,
-    )
-
-
-def credential_source(settings: S3Settings) -> str:
-    """Name where the keys come from, in botocore's words; ``none`` if nothing gives any."""
-    if settings.credentials is not None:
-        return "configuration"
-    found = boto3.Session().get_credentials()
-    return found.method if found is not None else "none"
+    """Return a client with keys of its own; see ``Access.connect``."""
+    return Access(settings, environment).connect()

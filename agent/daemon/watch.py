@@ -9,7 +9,7 @@ from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared, Stop
 from agent.core.log import Log
 from agent.model.nodes import NodeFacts, UsePrimary, may_read
-from agent.model.status import AgentStatus, ArchiveReport, StorageStatus
+from agent.model.status import AgentStatus, ArchiveReport, CredentialFacts, StorageStatus
 from agent.ports import NodeReader, ObjectStore, StatusBoard
 
 HEARTBEAT_S: Final = 3.0
@@ -149,11 +149,21 @@ def _facts(status: AgentStatus) -> NodeFacts:
 
 
 class StorageWatch:
-    """Asks the main storage now and then whether it answers, from a thread of its own."""
+    """Asks the main storage now and then whether it answers, from a thread of its own.
 
-    def __init__(self, store: ObjectStore, first: StorageStatus, log: Log) -> None:
+    ``identify`` tells with whose keys; it may ask once for each set of them, and never fails.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        first: StorageStatus,
+        log: Log,
+        identify: Callable[[], CredentialFacts] | None = None,
+    ) -> None:
         self._store = store
         self._log = log
+        self._identify = identify
         self._status = Shared(first)
 
     def status(self) -> StorageStatus:
@@ -170,6 +180,8 @@ class StorageWatch:
             self._store.probe()
         except TransientError as error:
             self._learn(_text(error))
+        else:
+            self._learn(None)
 
     def run(self, stop: Stop) -> None:
         """Probe until stopped."""
@@ -194,7 +206,18 @@ class StorageWatch:
             self._log.error("storage does not answer", label=old.label, reason=problem)
         elif old.error and not problem:
             self._log.info("storage answers again", label=old.label)
-        self._status.set(replace(old, ok=problem is None, error=problem))
+        new = replace(old, ok=problem is None, error=problem)
+        if self._identify is not None:
+            keys = self._identify()
+            if keys.source != old.credential_source and problem is None:
+                self._log.info("credentials found", label=old.label, source=keys.source)
+            new = replace(
+                new,
+                credential_source=keys.source,
+                identity=keys.identity,
+                expires_at=keys.expires_at,
+            )
+        self._status.set(new)
 
 
 def _text(error: PermanentError | TransientError) -> str:

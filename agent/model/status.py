@@ -27,6 +27,15 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialFacts:
+    """What may be told of the keys in use: their source, whose they are, and until when."""
+
+    source: str
+    identity: str | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StorageStatus:
     """How an agent stands with its storage; nothing secret."""
 

@@ -42,7 +42,6 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
         raw, ignored = _spell(_read(path))
         raw["mongodb"] = _with_uri(raw.get("mongodb"), path.parent, environment)
         settings = _validate(raw)
-        _refuse_what_is_not_built(settings)
         _check_files(settings)
     except ConfigError as error:
         raise ConfigError(
@@ -247,17 +246,6 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
     if elsewhere:
         return f"did you mean {elsewhere[0]}?"
     return f"{above or 'the file'} may have {', '.join(sorted(known.values()))}"
-
-
-def _refuse_what_is_not_built(settings: Settings) -> None:
-    for where, storage in _named_storages(settings):
-        if storage.s3 is not None and storage.s3.role is not None:
-            raise ConfigError(
-                "config_unsupported",
-                f"{where}.s3.role is not supported yet; remove it and give credentials that may"
-                " use the bucket themselves",
-                field=f"{where}.s3.role",
-            )
 
 
 def _check_files(settings: Settings) -> None:

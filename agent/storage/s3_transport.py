@@ -53,3 +53,7 @@ class _Blocks:
         block = self._view[self._at : self._at + _BLOCK_BYTES]
         self._at += len(block)
         return block
+
+    def seek(self, at: int) -> None:
+        """Go back, for a request that is signed and sent again."""
+        self._at = at

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.core.clock import Clock
-from agent.core.flow import Stop
 from agent.core.log import Log
 from agent.jobs.archive.archiver import Archiver
 from agent.jobs.archive.compaction import CompactionPorts, Compactor
@@ -12,9 +11,8 @@ from agent.jobs.archive.ports import ArchivePorts, Pace
 from agent.jobs.archive.work import ArchiveWork
 from agent.model.backups import newest
 from agent.model.cluster_time import ClusterTime
-from agent.ports import BackupCatalogue, ClusterSource, EventLog, ObjectStore, OplogTail
-from agent.settings import Settings, StorageSettings
-from agent.storage.open import open_store
+from agent.ports import BackupCatalogue, ClusterSource, EventLog, OplogTail
+from agent.settings import Settings
 from agent.wiring.stores import Stores
 
 # The archive asks again sooner than others: a connection that an outage broke must not hold it up.
@@ -40,7 +38,7 @@ class ArchiveShop:
 
     def __init__(self, parts: ArchiveParts) -> None:
         self._parts = parts
-        self._store = _urgent(parts.settings.storage, parts.stores)
+        self._store = parts.stores.open_hurried(answer_s=_ANSWER_S)
 
     def make(self) -> ArchiveWork:
         """Return the work of a new tenure. Raises: TransientError while there is no primary."""
@@ -82,13 +80,3 @@ class ArchiveShop:
             if one.storage == label and one.replset_id == replset_id and not one.namespaces
         ])
         return None if last is None else last.oplog_from
-
-
-def _urgent(main: StorageSettings, stores: Stores) -> ObjectStore:
-    """Return the main storage without patience, for objects that are small and urgent."""
-    if main.s3 is not None:
-        waits_s = min(main.s3.read_timeout_s, _ANSWER_S)
-        main = main.model_copy(
-            update={"s3": main.s3.model_copy(update={"read_timeout_s": waits_s})}
-        )
-    return open_store(main, connect=stores.connect, stop=Stop(), is_patient=False)

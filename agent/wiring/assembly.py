@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 
 import agent
-from agent.aws.session import credential_source
 from agent.core import log as logs
 from agent.core.clock import Clock, SystemClock
 from agent.core.flow import Stop
@@ -33,7 +32,6 @@ from agent.ports import (
     OplogReader,
 )
 from agent.settings import Settings
-from agent.storage.open import open_store
 from agent.wiring.archive import ArchiveParts, ArchiveShop
 from agent.wiring.links import CONTROL_POLICY, Links, boards, patient
 from agent.wiring.stores import Stores
@@ -89,14 +87,14 @@ class Assembly:
     def storage_watch(self) -> StorageWatch:
         """Return the watch over the main storage, which asks it without patience."""
         main = self.settings.storage
-        store = open_store(main, connect=self.stores.connect, stop=Stop(), is_patient=False)
+        store = self.stores.open_hurried()
         first = StorageStatus(
             label=main.label,
             ok=True,
             bucket=store.describe(),
-            credential_source=credential_source(main.s3) if main.s3 else "none",
+            credential_source="none",
         )
-        return StorageWatch(store, first, self.log)
+        return StorageWatch(store, first, self.log, self.stores.identify)
 
     def node_watch(self, storage: StorageWatch) -> NodeWatch:
         """Return what writes this agent's heartbeats."""

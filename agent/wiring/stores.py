@@ -1,11 +1,12 @@
 """The configured storages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from agent.aws.session import connect_s3
+from agent.aws.session import Access
 from agent.core.errors import PermanentError
 from agent.core.flow import Stop
+from agent.model.status import CredentialFacts
 from agent.ports import (
     JobContext,
     ObjectStore,
@@ -21,16 +22,36 @@ class Stores:
     """The configured storages by label."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str], stop: Stop) -> None:
-        self._environment = environment
         self._main = settings.storage.label
         self._settings = {one.label: one for one in settings.storages}
+        # One for each bucket, so that all clients of it share keys and renew them once.
+        self._access = {
+            one.label: Access(one.s3, environment)
+            for one in settings.storages
+            if one.s3 is not None
+        }
         self._stores = {
-            one.label: open_store(one, connect=self.connect, stop=stop) for one in settings.storages
+            label: open_store(one, connect=self._connect(label), stop=stop)
+            for label, one in self._settings.items()
         }
 
-    def connect(self, settings: S3Settings) -> "S3Client":
-        """Return a client for a bucket."""
-        return connect_s3(settings, self._environment)
+    def identify(self) -> CredentialFacts:
+        """Return with whose keys the main storage is reached; may ask STS."""
+        access = self._access.get(self._main)
+        return CredentialFacts(source="none") if access is None else access.identify()
+
+    def open_hurried(self, *, answer_s: float | None = None) -> ObjectStore:
+        """Return the main storage without patience.
+
+        ``answer_s`` bounds the wait for an answer, seconds, where the settings allow more.
+        """
+        main = self._settings[self._main]
+        if main.s3 is not None and answer_s is not None:
+            s3 = main.s3.model_copy(
+                update={"read_timeout_s": min(main.s3.read_timeout_s, answer_s)}
+            )
+            main = main.model_copy(update={"s3": s3})
+        return open_store(main, connect=self._connect(self._main), stop=Stop(), is_patient=False)
 
     def open(self, label: str | None) -> tuple[str, ObjectStore]:
         """Return a storage with its label; None is the main one.
@@ -50,7 +71,7 @@ class Stores:
         """Return a storage that tries again only while a job may go on and its lease is held."""
         return open_store(
             self._settings[label],
-            connect=self.connect,
+            connect=self._connect(label),
             stop=context.stop,
             on_retry=lambda _error, _number: context.held(),
         )
@@ -58,3 +79,10 @@ class Stores:
     def labels(self) -> Sequence[str]:
         """Return all labels, the main storage's first."""
         return tuple(self._stores)
+
+    def _connect(self, label: str) -> "Callable[[S3Settings], S3Client]":
+        # Looked up late: a directory has no access, and is never connected to.
+        def connect(settings: S3Settings) -> "S3Client":
+            return self._access[label].connect(settings)
+
+        return connect

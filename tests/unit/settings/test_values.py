@@ -78,11 +78,6 @@ def test_an_unknown_key_in_a_further_storage_is_named(tmp_path: Path) -> None:
             {"algorithm": "AES256", "kms_key_id": "k"},
             "storage.s3.server_side_encryption has a kms_key_id, which needs algorithm: aws:kms",
         ),
-        (
-            "storage.s3.role",
-            {"arn": "arn:aws:iam::123456789012:role/backstay", "external_id": "x"},
-            "storage.s3.role is not supported yet",
-        ),
         ("storage.s3.role", {"arn": "backstay"}, "storage.s3.role.arn does not have the form"),
         ("storage.label", "two words", "storage.label must be up to 63 letters"),
         ("storage.type", "azure", "storage.type must be 's3' or 'filesystem'"),
