@@ -287,6 +287,11 @@ class TestStatusDocuments:
         assert found is not None
         spans = found["archive"].pop("spans")
         assert {"from": Timestamp(1795302400, 1), "to": Timestamp(1795302410, 2**31)} == spans[0]
+        (other,) = found["archive"].pop("others")
+        assert "65f0000000000000000000bb" == other["replset_id"]
+        assert [{"from": Timestamp(1795200000, 1), "to": Timestamp(1795200900, 7)}] == other[
+            "spans"
+        ]
         assert found["archive"] == {
             "replset_id": ARCHIVE.replset_id,
             "archived_to": Timestamp(1795302427, 3),

@@ -51,7 +51,7 @@ def resident_mib():
 
 hold_little()
 before, stop = resident_mib(), Stop()
-blocks = [(bytearray(1 << 20), bytearray(2000)) for _ in range(64)]
+blocks = [(bytearray(1 << 20), bytearray(1 << 16)) for _ in range(64)]
 kept = [small for _, small in blocks]
 blocks.clear()
 if sys.argv[1] == "yes":
