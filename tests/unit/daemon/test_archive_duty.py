@@ -24,11 +24,11 @@ from agent.model.status import ArchiveReport
 from tests.fakes.control import MemoryControl
 from tests.testbed.waiting import eventually
 
-FACTOR = 20
+FACTOR = 8
 
 
 class HurriedClock:
-    """A clock by which 20 seconds pass in one, so that nobody waits for leases."""
+    """A clock by which 8 seconds pass in one, so that nobody waits long for leases."""
 
     def __init__(self) -> None:
         self._clock = SystemClock()
