@@ -96,8 +96,3 @@ class Access:
             return client.get_caller_identity()["Arn"]
         except FAILURES:
             return None
-
-
-def connect_s3(settings: S3Settings, environment: Mapping[str, str]) -> "S3Client":
-    """Return a client with keys of its own; see ``Access.connect``."""
-    return Access(settings, environment).connect()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from agent.aws.session import connect_s3
+from agent.aws.session import Access
 from agent.core.errors import PermanentError
 from agent.core.flow import Stop
 from agent.core.retry import RetryPolicy
@@ -55,7 +55,7 @@ def plain_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
         return FilesystemStore(tmp_path)
     bucket: Bucket = request.getfixturevalue("bucket")
     settings = s3_settings(bucket)
-    return S3Store(settings, lambda: connect_s3(settings, {}))
+    return S3Store(settings, lambda: Access(settings, {}).connect())
 
 
 @pytest.fixture(params=["plain", "retrying"])

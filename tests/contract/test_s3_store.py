@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from agent.aws.session import connect_s3
+from agent.aws.session import Access
 from agent.core.errors import AgentError, ConfigError, PermanentError, TransientError
 from agent.core.flow import Stop
 from agent.core.retry import RetryPolicy
@@ -53,7 +53,7 @@ def at(url: str, **changes: object) -> S3Settings:
 
 def store_of(settings: S3Settings) -> S3Store:
     """Open a store."""
-    return S3Store(settings, lambda: connect_s3(settings, {}))
+    return S3Store(settings, lambda: Access(settings, {}).connect())
 
 
 def error_of(call: Callable[[], object]) -> AgentError:
@@ -263,7 +263,7 @@ class TestReachability:
     ) -> None:
         """What is written counts more than what is inherited."""
         settings = S3Settings(bucket="bucket", region="eu-west-1", credentials=KEYS)
-        client = connect_s3(settings, environment)
+        client = Access(settings, environment).connect()
         assert client.meta.region_name == expected
         assert client.meta.endpoint_url == "https://s3.eu-west-1.amazonaws.com"
         client.close()
@@ -271,7 +271,7 @@ class TestReachability:
     def test_aws_region_is_read(self) -> None:
         """EKS and ECS set AWS_REGION, which botocore does not look at."""
         settings = S3Settings(bucket="bucket", credentials=KEYS)
-        client = connect_s3(settings, {"AWS_REGION": "eu-central-1"})
+        client = Access(settings, {"AWS_REGION": "eu-central-1"}).connect()
         assert client.meta.region_name == "eu-central-1"
         client.close()
 

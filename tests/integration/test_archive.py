@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson.timestamp import Timestamp
 
-from agent.aws.session import connect_s3
+from agent.aws.session import Access
 from agent.codec import documents, framing, oplog
 from agent.codec.zstd import ChunkCompressor
 from agent.core import log
@@ -98,7 +98,7 @@ def _bucket_store(bucket: Bucket) -> ObjectStore:
     block = StorageSettings.model_validate(s3_storage(bucket.server, bucket.name, bucket.prefix))
 
     def connect(settings: S3Settings) -> Any:
-        return connect_s3(settings, {})
+        return Access(settings, {}).connect()
 
     return open_store(block, connect=connect, stop=Stop(), is_patient=False)
 

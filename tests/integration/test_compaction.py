@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.aws.session import connect_s3
+from agent.aws.session import Access
 from agent.core import log
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Stop
@@ -27,7 +27,7 @@ LATE = moment(LAST + 100)
 def store(bucket: Bucket) -> ObjectStore:
     """A prefix of the test's own, with an archive of ten hours in small segments."""
     settings = s3_settings(bucket)
-    store = S3Store(settings, lambda: connect_s3(settings, {}))
+    store = S3Store(settings, lambda: Access(settings, {}).connect())
     for number in range(-1, LAST):
         archive.archive(store, number, number + 1)
     # What a second archiver stored while its lease was lost: each holds three small ones.

@@ -284,7 +284,10 @@ class TestSources:
         """Botocore alone would say that there are no credentials."""
         way = ways.make("instance profile")
         ways.instance.fail(1)
-        store_of(ways, ways.access(way)).probe()
+        access = ways.access(way)
+        store_of(ways, access).probe()
+        assert access.facts().source == "instance profile"
+        assert ways.instance.count(TOKEN_PATH) == 2
 
 
 class TestNothing:
@@ -493,7 +496,8 @@ class TestRenewal:
         ways.container.rotate_token()
         longer = ways.assumed()
         ways.container.keys = lambda: longer
-        eventually(lambda: _lasts(access, store, longer), timeout_s=10)
+        assert eventually(lambda: _lasts(access, store, longer), timeout_s=10)
+        assert access.facts().expires_at == longer.expires_at
 
 
 def _lasts(access: Access, store: S3Store, keys: Keys) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.aws.session import connect_s3
+from agent.aws.session import Access
 from agent.core.errors import Stopped
 from agent.core.flow import Stop
 from agent.settings import FilesystemSettings, S3Settings, StorageSettings
@@ -20,7 +20,7 @@ def test_a_directory_is_opened(tmp_path: Path) -> None:
     """What was put is in the directory, and a stop ends the use of the store."""
     block = StorageSettings(type="filesystem", filesystem=FilesystemSettings(path=tmp_path))
     stop = Stop()
-    store = open_store(block, connect=lambda settings: connect_s3(settings, {}), stop=stop)
+    store = open_store(block, connect=lambda settings: Access(settings, {}).connect(), stop=stop)
     store.put("rs/one", b"x")
     assert (tmp_path / "rs/one").read_bytes() == b"x"
     assert store.describe() == str(tmp_path)
