@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import agent
 from agent.core.flow import Stop
-from agent.core.memory import give_back, hold_little
+from agent.core.memory import collect_seldom, give_back, hold_little
 from agent.core.retry import retry
 from agent.daemon.service import serve
 from agent.mongo.control import prepare
@@ -39,6 +39,7 @@ def run_agent(settings: Settings, stop: Stop) -> None:
         }
         if settings.oplog.enabled:
             duties["archive"] = whole.archive_run(node_watch)
+        collect_seldom()
         serve(duties, stop, whole.log)
         whole.log.info("agent stopped")
     finally:

@@ -77,3 +77,43 @@ def test_free_pages_between_what_lives_on_are_given_back() -> None:
 
     assert kept_mib("yes") < 16
     assert kept_mib("no") > 32
+
+
+# Each turn makes a cycle that nothing else can free.
+_CYCLES = """
+import gc
+from agent.core.memory import collect_seldom
+
+looks = []
+gc.callbacks.append(lambda phase, _info: looks.append(phase))
+
+class Cycle:
+    alive = 0
+
+    def __init__(self):
+        Cycle.alive += 1
+        self.itself = self
+
+    def __del__(self):
+        Cycle.alive -= 1
+
+before = [[] for _ in range(100_000)]
+collect_seldom()
+collect_seldom()
+looks.clear()
+most_alive = 0
+for _ in range(300_000):
+    Cycle()
+    most_alive = max(most_alive, Cycle.alive)
+print(looks.count("stop"), most_alive, gc.get_freeze_count())
+"""
+
+
+def test_cycles_are_looked_for_seldom_and_found_all_the_same() -> None:
+    """Some ten thousand dead objects may wait; what was there before is left alone."""
+    command = [sys.executable, "-c", _CYCLES]
+    said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    look_count, most_alive, left_alone_count = map(int, said.split())
+    assert 10 <= look_count <= 100
+    assert most_alive <= 30_000
+    assert left_alone_count >= 100_000
