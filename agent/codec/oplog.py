@@ -146,6 +146,28 @@ def _is_quiet(raw: Bytes, databases: frozenset[str]) -> bool:
     return isinstance(namespace, str) and namespace.partition(".")[0] in databases
 
 
+def first_barrier(data: bytes) -> tuple[int, int] | None:
+    """Return where the first entry that no restore can cross begins and ends, if there is one.
+
+    That is a change of the feature compatibility version: what follows may mean something else.
+
+    Raises: PermanentError ``damaged_bson``.
+    """
+    if _COMPATIBILITY not in data:
+        return None
+    for begin, end in pairwise(bounds(data)):
+        if is_barrier(data[begin:end]):
+            return begin, end
+    return None
+
+
+def is_barrier(raw: Bytes) -> bool:
+    """Whether no restore can cross one entry. Raises: PermanentError ``damaged_bson``."""
+    if documents.field(raw, "ns") != _VERSIONS:
+        return False
+    return isinstance(entry(RawBSONDocument(bytes(raw), OPTIONS)).content, Strange)
+
+
 def entry(document: RawBSONDocument) -> Entry:
     """Return what one oplog entry says. Raises: PermanentError ``damaged_bson``."""
     try:

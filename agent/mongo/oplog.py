@@ -101,11 +101,16 @@ class MongoOplogReader:
 
         Raises: TransientError ``node_behind``.
         """
-        found = self._one({
-            "filter": {"ts": timestamp(time)},
-            "readConcern": {"level": "majority", "afterClusterTime": timestamp(time)},
-        })
+        found = self._at(time)
         return None if found is None else oplog.position(found)
+
+    def has_barrier(self, time: ClusterTime) -> bool:
+        """Whether the entry of a time is one that no restore can cross; False if there is none.
+
+        Raises: TransientError ``node_behind``.
+        """
+        found = self._at(time)
+        return found is not None and oplog.is_barrier(found)
 
     def oldest(self) -> Position:
         """Return the place of the oldest entry that this oplog holds."""
@@ -129,6 +134,12 @@ class MongoOplogReader:
             hint="its history was rolled back or replaced; a full backup makes it recoverable",
             begin=str(position.time),
         )
+
+    def _at(self, time: ClusterTime) -> bytes | None:
+        return self._one({
+            "filter": {"ts": timestamp(time)},
+            "readConcern": {"level": "majority", "afterClusterTime": timestamp(time)},
+        })
 
     def _one(self, command: dict[str, Any]) -> bytes | None:
         """Return the first entry that a find meets, if there is one."""

@@ -137,6 +137,13 @@ class OplogTail(Protocol):
         """
         ...
 
+    def has_barrier(self, time: ClusterTime) -> bool:
+        """Whether the entry of a time is one that no restore can cross; False if there is none.
+
+        Raises: TransientError ``node_behind``.
+        """
+        ...
+
     def oldest(self) -> Position:
         """Return the place of the oldest entry that this oplog holds."""
         ...

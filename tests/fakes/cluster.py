@@ -1,6 +1,6 @@
 """A replica set in memory, seen as the reading of a backup sees it."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import UTC, datetime
 
 import bson
@@ -127,10 +127,13 @@ class MemoryCluster:
 
 
 class MemoryOplog:
-    """An oplog with one entry a second."""
+    """An oplog with one entry a second: a no-op, unless ``entries`` has another for the second."""
 
-    def __init__(self, first: ClusterTime) -> None:
+    def __init__(
+        self, first: ClusterTime, entries: Mapping[int, Mapping[str, object]] | None = None
+    ) -> None:
         self.first = first
+        self.entries = entries or {}
         self.reads: list[tuple[ClusterTime, ClusterTime]] = []
 
     def read(self, begin: ClusterTime, last: ClusterTime) -> Iterator[Batch]:
@@ -139,7 +142,8 @@ class MemoryOplog:
         if begin < self.first:
             raise PermanentError("oplog_rolled", "the oplog begins later")
         for seconds in range(begin.seconds + 1, last.seconds + 1):
-            entry = bson.encode({"ts": bson.Timestamp(seconds, 1), "op": "n"})
+            said = self.entries.get(seconds, {"op": "n"})
+            entry = bson.encode({"ts": bson.Timestamp(seconds, 1), **said})
             yield Batch(data=entry, docs=1)
 
 

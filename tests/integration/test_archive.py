@@ -50,6 +50,9 @@ def quiet_set() -> Iterator[ReplicaSet]:
     """One node that writes nothing into its oplog by itself."""
     spec = ReplicaSetSpec(nodes=1, parameters={"writePeriodicNoops": "false"})
     with ReplicaSet.start(spec) as replica_set:
+        # The server makes its signing keys when it has time for that, and writes them.
+        signing_keys = replica_set.client()["admin"]["system.keys"]
+        eventually(lambda: signing_keys.count_documents({}) > 1, 30, message="keys are made")
         yield replica_set
 
 
@@ -116,7 +119,7 @@ def test_the_agents_own_writes_start_no_upload(stage: Stage) -> None:
         running.polls_again()
         assert () == stage.segments()
         assert running.report.lag_s < 5
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
     stored = [entry for each in stage.segments() for entry in stage.entries_of(each)]
     namespaces = {documents.field(entry, "ns") for entry in stored}
     assert namespaces >= {f"{CONTROL}.status", "config.something", "shop.marks"}
@@ -151,7 +154,7 @@ def test_nothing_new_stores_nothing(stage: Stage) -> None:
 def test_a_backlog_is_stored_in_segments_of_the_size_asked_for(stage: Stage) -> None:
     """What nobody archived for a while comes as many segments, read no faster than they go."""
     with stage.archiver() as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
     _insert(stage.user, 8000, 1000)
     last = stage.mark()
     with stage.archiver(pace=a_pace(3600, segment_bytes=1_048_576)) as running:
@@ -196,7 +199,7 @@ def _blind(stage: Stage) -> FaultyStore:
 def contested(stage: Stage) -> Stage:
     """An archive of some segments, the last of which others will want to store too."""
     with stage.archiver() as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
     _insert(stage.user, 30)
     last = stage.mark()
     with stage.archiver(until=last) as running:
@@ -251,14 +254,14 @@ def test_another_clusters_segment_in_the_way_is_told_and_left(
 def test_an_island_behind_the_archive_does_not_hide_what_is_missing(stage: Stage) -> None:
     """A backup stored oplog of its own while nobody archived: what lies before it comes too."""
     with stage.archiver() as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
     end = stage.segments()[-1].last
     _insert(stage.user, 100)
     begin, _, last = stage.note(), stage.mark(), stage.note()
     _store_window(stage, begin, last)
     assert (Span(begin=end, last=begin),) == stage.gaps()
     with stage.archiver() as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
         assert () == tuple(running.event_codes)
     stage.check()
 
@@ -282,7 +285,7 @@ def test_it_begins_where_the_newest_backup_needs_it(stage: Stage) -> None:
     made = stage.note()
     _insert(stage.user, 100)
     with stage.archiver(wanted_from=lambda: made) as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
     assert made == stage.check().begin
 
 
@@ -291,10 +294,10 @@ def test_a_later_look_goes_back_to_what_the_newest_backup_needs(stage: Stage) ->
     made = stage.note()
     _insert(stage.user, 100)
     with stage.archiver() as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
     assert made < stage.check().begin
     with stage.archiver(wanted_from=lambda: made) as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
     assert made == stage.check().begin
 
 
@@ -305,11 +308,11 @@ def test_a_backup_that_began_before_the_archive_is_caught_up_with_at_once(stage:
     # Minutes of the archiver's pass in seconds, but not the ten after which it looks anyway.
     clock = HurriedClock(factor=20)
     with stage.archiver(wanted_from=listed.get, clock=clock) as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
         assert made < stage.check().begin
         listed.set(made)
         eventually(lambda: stage.check().begin == made, 20, message="the archive goes back")
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
     assert made == stage.check().begin
 
 
@@ -323,7 +326,7 @@ def test_an_outage_of_the_storage_loses_nothing(stage: Stage, error: AgentError)
     client = stage.user
     with stage.archiver(store=store) as running:
         running.begun()
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
         read_before = running.tail.read_bytes
         store.error = error
         _insert(client, 9000, 1000)
@@ -350,7 +353,7 @@ def test_a_storage_that_fails_at_the_start_is_waited_for(
 ) -> None:
     """What cannot be seen now is not missing: there is no gap because a permission was."""
     with stage.archiver() as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
     last = stage.mark()
     store = FaultyStore(stage.store)
     store.error_of = {method: error}
@@ -386,7 +389,7 @@ def test_a_killed_archiver_is_followed_without_a_gap(stage: Stage, moment: str) 
     for _ in range(3):
         _be_killed(stage, moment)
     with stage.archiver() as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
         running.polls_again()
         assert running.report.lag_s < 2
         assert [] == running.event_codes
@@ -396,7 +399,7 @@ def test_a_killed_archiver_is_followed_without_a_gap(stage: Stage, moment: str) 
 def _be_killed(stage: Stage, moment: str) -> None:
     store = FaultyStore(stage.store)
     with stage.archiver(store=store) as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
         setattr(store, f"killed_{moment}", lambda _key: True)
         stage.mark()
         eventually(lambda: isinstance(running.error, KilledError), 20)
@@ -416,7 +419,7 @@ def test_an_archiver_that_lost_its_lease_stores_nothing_more(stage: Stage) -> No
         eventually(lambda: isinstance(running.error, LeaseLost))
         assert len(stage.segments()) - len(stored) <= 1
     with stage.archiver() as running:
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
     stage.check()
 
 
@@ -443,7 +446,7 @@ def _archived(stage: Stage) -> tuple[Archived, ...]:
     """Make an archive of three segments, and write some more."""
     with stage.archiver() as running:
         for _ in range(3):
-            running.reaches(stage.mark())
+            running.begun().reaches(stage.mark())
     _insert(stage.user, 5)
     return stage.segments()
 
@@ -497,10 +500,56 @@ def test_another_history_is_a_gap(stage: Stage) -> None:
         assert ["oplog_gap"] == running.event_codes
         (gap,) = running.report.spans[:-1]
         assert note == gap.last
-        running.reaches(stage.mark())
+        running.begun().reaches(stage.mark())
     (missing,) = stage.gaps()
     assert note == missing.begin
     assert running.report.spans == stage.spans()
+
+
+def test_no_range_crosses_a_change_of_the_compatibility_version(tmp_path: Path) -> None:
+    """Trap 47: what came before and what comes after is archived, and nothing links the two.
+
+    An archiver that starts later, and finds all of it in its oplog still, leaves the hole alone.
+    """
+    with (
+        ReplicaSet.start(ReplicaSetSpec(nodes=1)) as replica_set,
+        staged(replica_set, FilesystemStore(tmp_path)) as stage,
+    ):
+        with stage.archiver() as running:
+            running.begun()
+            before = stage.mark()
+            for version in ("5.0", "6.0"):
+                stage.user.admin.command("setFeatureCompatibilityVersion", version)
+            after = stage.mark()
+            running.reaches(after)
+            assert {"oplog_barrier"} == set(running.event_codes)
+            told = [event.facts["upto"] for event in running.control.events.written]
+        missing = stage.gaps()
+        assert running.report.spans == stage.spans()
+        assert {gap.last for gap in missing} <= set(told)
+        assert before <= missing[0].begin
+        assert missing[-1].last < after
+        assert after <= stage.spans()[-1].last
+        stored = stage.segments()
+        with stage.archiver() as running:
+            running.begun().reaches(stage.mark())
+            assert [] == running.event_codes
+        assert missing == stage.gaps()
+        assert stored == stage.segments()[: len(stored)]
+        _check_all_but(stage, told)
+
+
+def _check_all_but(stage: Stage, left_out: list[object]) -> None:
+    """Check that the segments hold every entry of the oplog but those of some times."""
+    covered = stage.spans()
+    with open_node(stage.replica_set.primary().uri) as client:
+        real = [
+            bytes(each)
+            for batch in MongoOplogReader(client).read(covered[0].begin, covered[-1].last)
+            for each in framing.documents(batch.data)
+        ]
+    archived = [entry for segment in stage.segments() for entry in stage.entries_of(segment)]
+    assert [each for each in real if oplog.position(each).time not in left_out] == archived
 
 
 def test_an_archive_ahead_of_the_clusters_clock_waits(stage: Stage) -> None:

@@ -157,6 +157,14 @@ def test_the_place_of_a_time_without_an_entry_is_none(tailed: Tailed) -> None:
     assert tailed.tail.position(ClusterTime(1, 1)) is None
 
 
+def test_a_barrier_is_known_by_its_time(tailed: Tailed) -> None:
+    """An ordinary entry is none, nor is a time that has no entry."""
+    note = tailed.note().time
+    assert not tailed.tail.has_barrier(note)
+    tailed.reach_the_next_second()
+    assert not tailed.tail.has_barrier(ClusterTime(note.seconds, note.increment + 100_000))
+
+
 def test_the_oldest_entry_is_the_one_that_the_server_shows_first(tailed: Tailed) -> None:
     """It tells how far back the oplog reaches."""
     first = tailed.node.client()["local"]["oplog.rs"].find_one(sort=[("$natural", 1)])

@@ -13,11 +13,12 @@ from typing import Final
 from agent.codec import framing, oplog
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared, Stop
+from agent.jobs.archive.barriers import parted
 from agent.jobs.archive.pending import Pending
 from agent.jobs.archive.ports import ArchivePorts, Tenure
 from agent.jobs.archive.start import Start, begin_anew, find_start
 from agent.jobs.archive.upload import upload
-from agent.model.cluster_time import ClusterTime
+from agent.model.cluster_time import ClusterTime, Position
 from agent.model.coverage import Span, extended
 from agent.model.status import ArchiveReport
 from agent.ports import Batch
@@ -148,13 +149,18 @@ class Archiver:
                 tenure.held()
                 tenure.stop.check()
                 self._tell_gap()
-                self._take(pending, batch)
+                for run, barrier in parted(batch):
+                    self._take(pending, run)
+                    if barrier is not None:
+                        self._pass_over(pending, barrier, tenure)
                 is_late = pending.is_awake and clock.monotonic() - stored_at >= pace.interval_s
                 if is_late or pending.raw_bytes >= pace.segment_bytes:
                     self._store(pending, tenure)
                     stored_at = clock.monotonic()
 
     def _take(self, pending: Pending, batch: Batch) -> None:
+        if not batch.docs:
+            return
         awake = pending.is_awake or not oplog.is_quiet(batch.data, self._quiet)
         pending.add(batch, oplog.position(framing.last(batch.data)), is_awake=awake)
 
@@ -178,6 +184,25 @@ class Archiver:
             )
         )
 
+    def _pass_over(self, pending: Pending, barrier: Position, tenure: Tenure) -> None:
+        """Leave an entry out that no restore can cross: the gap says so in the listing itself."""
+        self._store(pending, tenure)
+        gap = Span(begin=pending.begin, last=barrier.time)
+        pending.pass_over(barrier)
+        behind = Span(begin=barrier.time, last=barrier.time)
+        self._report.update(
+            lambda known: known and replace(known, spans=(*_of_entries(known.spans), behind))
+        )
+        self._ports.log.warning("the archive has a barrier", at=str(barrier.time))
+        self._ports.events.write(
+            "warning",
+            "oplog_barrier",
+            f"the feature compatibility version was changed at {barrier.time}: no restore can "
+            "cross this time",
+            after=gap.begin,
+            upto=gap.last,
+        )
+
     def _begin_anew(self, pending: Pending, tenure: Tenure) -> Pending:
         """Store what is in hand, and go on behind the gap that nothing can fill any more."""
         self._store(pending, tenure)
@@ -186,8 +211,7 @@ class Archiver:
         known = self._report.get()
         if here is None or known is None:
             raise TransientError("node_behind", f"the node has no entry of {note} yet")
-        covered = tuple(span for span in known.spans if span.begin < span.last)
-        return self._begin(begin_anew(self._ports, covered, known.others, here))
+        return self._begin(begin_anew(self._ports, _of_entries(known.spans), known.others, here))
 
     def _tell_gap(self) -> None:
         """Tell of the gap behind which the archive goes on, once it is seen to go on there.
@@ -239,3 +263,8 @@ class Archiver:
         self._wanted = wanted
         if known.spans and wanted < known.spans[0].begin:
             self._begun_at = float("-inf")
+
+
+def _of_entries(covered: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Return the spans that hold anything: not one that only shows where the archive goes on."""
+    return tuple(span for span in covered if span.begin < span.last)

@@ -33,6 +33,11 @@ class Pending:
         self.read_to = last
         self.is_awake = is_awake
 
+    def pass_over(self, barrier: Position) -> None:
+        """Go on behind an entry that is not stored; to be called when all before it is."""
+        self.begin = barrier.time
+        self.read_to = barrier
+
     def finish(self) -> Compressed:
         """Return the segment's object, and begin the next one where it ends."""
         done = self._compressor.finish()

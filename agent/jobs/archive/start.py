@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from agent.core.errors import PermanentError, TransientError
@@ -77,10 +78,13 @@ def _end_in_reach(
 
     Usually there is but one. A backup stores oplog of its own, though: while nobody archived,
     that made an island, and what lies before it would be lost if the archive went on behind it.
+    A hole that ends with a barrier is none to be filled.
     """
     oldest = ports.tail.oldest()
-    for span in covered:
+    for span, following in zip_longest(covered, covered[1:]):
         if span.last < oldest.time:
+            continue
+        if following is not None and ports.tail.has_barrier(following.begin):
             continue
         within = tuple(one for one in own if span.begin < one.last <= span.last)
         last = _last_readable(ports, within)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agent.codec import documents, framing
+from agent.codec import documents, framing, oplog
 from agent.codec.zstd import ChunkCompressor, sha256
 from agent.core.errors import PermanentError
 from agent.core.log import Log
@@ -55,12 +55,14 @@ class WindowRecorder:
     def advance(self, last: ClusterTime) -> None:
         """Store everything up to and with ``last``, the time of a majority-committed entry.
 
-        Raises: PermanentError ``oplog_rolled`` if the oplog no longer reaches back.
+        Raises: PermanentError ``oplog_rolled`` if the oplog no longer reaches back,
+        ``compatibility_changed`` if it has an entry that no restore can cross.
         """
         if last <= self.reached:
             return
         piece = ChunkCompressor(self._place.level)
         for batch in self._oplog.read(self.reached, last):
+            _check_no_barrier(bytes(batch.data))
             piece.add(batch.data, batch.docs)
             if piece.stored_bytes >= _SEGMENT_BYTES:
                 self._close(piece, _last_time(batch.data))
@@ -89,6 +91,18 @@ class WindowRecorder:
     def window(self) -> Window:
         """Return what was stored."""
         return Window(begin=self._begin, last=self.reached, segments=tuple(self._segments))
+
+
+def _check_no_barrier(entries: bytes) -> None:
+    found = oplog.first_barrier(entries)
+    if found is not None:
+        begin, end = found
+        raise PermanentError(
+            "compatibility_changed",
+            "the feature compatibility version was changed at "
+            f"{_last_time(entries[begin:end])}, while the backup ran: no restore can cross that",
+            hint="start the backup again when the change is complete",
+        )
 
 
 def _last_time(entries: bytes | memoryview) -> ClusterTime:

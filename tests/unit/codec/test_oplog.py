@@ -281,3 +281,36 @@ def test_damaged_bytes_are_named(raw: bytes) -> None:
     with pytest.raises(PermanentError) as error:
         list(oplog.entries(raw))
     assert "damaged_bson" == error.value.code
+
+
+def _changed_version(document_id: str, **fields: Any) -> bytes:
+    entry = {
+        "op": "u",
+        "ns": "admin.system.version",
+        "ui": Binary(_UUID, 4),
+        "o": {"$v": 2, "diff": {"u": {"version": "5.0"}}},
+        "o2": {"_id": document_id},
+    }
+    return bson.encode({**entry, **fields, **_END})
+
+
+def test_a_change_of_the_compatibility_version_is_a_barrier() -> None:
+    """It alone is: not its name in a user's data, nor other documents of that collection."""
+    user = _changed_version("featureCompatibilityVersion", ns="shop.things")
+    schema = _changed_version("authSchema", note="featureCompatibilityVersion")
+    change = _changed_version("featureCompatibilityVersion")
+    inserted = bson.encode({
+        "op": "i",
+        "ns": "admin.system.version",
+        "ui": Binary(_UUID, 4),
+        "o": {"_id": "featureCompatibilityVersion", "version": "6.0"},
+        **_END,
+    })
+    assert oplog.first_barrier(user + schema) is None
+    assert oplog.first_barrier(b"") is None
+    begin = len(user) + len(schema)
+    expected = (begin, begin + len(change))
+    assert expected == oplog.first_barrier(user + schema + change + user + change)
+    assert [False, False, True, True] == [
+        oplog.is_barrier(each) for each in (user, schema, change, inserted)
+    ]

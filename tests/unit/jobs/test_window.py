@@ -1,7 +1,10 @@
 """The oplog that a backup keeps."""
 
+from collections.abc import Mapping
+
 import bson
 import pytest
+from bson.binary import Binary
 
 from agent.codec.zstd import ChunkCompressor, sha256
 from agent.core import log
@@ -14,10 +17,12 @@ from tests.fakes.store import MemoryStore
 BEGIN, LAST = ClusterTime(1, 1), ClusterTime(500, 1)
 
 
-def recorder(store: MemoryStore, level: int) -> WindowRecorder:
+def recorder(
+    store: MemoryStore, level: int, entries: Mapping[int, Mapping[str, object]] | None = None
+) -> WindowRecorder:
     """Return a recorder that has nothing yet."""
     place = WindowPlace(store=store, replset="rs", replset_id="5f", level=level, log=log.get())
-    return WindowRecorder(place, MemoryOplog(BEGIN), BEGIN, ())
+    return WindowRecorder(place, MemoryOplog(BEGIN, entries), BEGIN, ())
 
 
 def test_a_segment_that_another_coordinator_compressed_otherwise_counts() -> None:
@@ -64,3 +69,22 @@ def test_a_damaged_segment_is_replaced(size_bytes: int) -> None:
 
     recorder(store, 1).advance(LAST)
     assert whole == store.objects
+
+
+def test_a_backup_across_a_change_of_the_compatibility_version_fails() -> None:
+    """Trap 47: no restore of it could replay that entry; the message has its time."""
+    store = MemoryStore()
+    change = {
+        "op": "u",
+        "ns": "admin.system.version",
+        "ui": Binary(bytes(16), 4),
+        "o": {"$v": 2, "diff": {"u": {"version": "5.0"}}},
+        "o2": {"_id": "featureCompatibilityVersion"},
+    }
+    with pytest.raises(PermanentError) as caught:
+        recorder(store, 1, {300: change}).advance(LAST)
+    assert "compatibility_changed" == caught.value.code
+    assert str(ClusterTime(300, 1)) in caught.value.message
+    assert {} == store.objects
+    recorder(store, 1, {300: change | {"o2": {"_id": "authSchema"}}}).advance(LAST)
+    assert 1 == len(store.objects)
