@@ -8,6 +8,7 @@ from agent import __version__
 from agent.cli.console import Program
 from agent.cli.exits import EPILOG
 from agent.cli.look import list_, show, status
+from agent.cli.policy import policy
 from agent.cli.prepare import init
 from agent.cli.program import real_program
 from agent.cli.service import run
@@ -38,7 +39,7 @@ def backstay(context: click.Context) -> None:
         context.obj = real_program()
 
 
-for _verb in (run, init, backup, restore, list_, show, status, cancel, delete, resync):
+for _verb in (run, init, policy, backup, restore, list_, show, status, cancel, delete, resync):
     backstay.add_command(_verb)
 
 

@@ -11,7 +11,7 @@ from agent.core.clock import Clock
 from agent.core.flow import Stop
 from agent.model.backups import BackupEntry
 from agent.model.status import AgentStatus
-from agent.settings import Settings
+from agent.settings import S3Settings, Settings
 
 Document = Mapping[str, object]
 
@@ -99,6 +99,8 @@ class Program:
     config_path: Callable[[], Path]
     open_console: Callable[[Settings], AbstractContextManager[Console]]
     run_agent: Callable[[Settings, Stop], None]
+    region_of: Callable[[S3Settings], str | None]
+    """The region of a bucket, if settings or environment name one."""
     clock: Clock
     look_s: float
     """Seconds between looks at a command that is followed."""

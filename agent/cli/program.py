@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from agent import wiring
+from agent.aws.region import region_of
 from agent.cli.console import Program
 from agent.core.clock import SystemClock
-from agent.settings import Settings, config_path, load, process_environment
+from agent.settings import S3Settings, Settings, config_path, load, process_environment
 
 
 def real_program() -> Program:
@@ -15,11 +16,15 @@ def real_program() -> Program:
     def loaded(path: Path) -> Settings:
         return load(path, variables)
 
+    def region(s3: S3Settings) -> str | None:
+        return region_of(s3, variables)
+
     return Program(
         load=loaded,
         config_path=lambda: config_path(variables),
         open_console=wiring.open_console,
         run_agent=wiring.run_agent,
+        region_of=region,
         clock=SystemClock(),
         look_s=0.3,
     )

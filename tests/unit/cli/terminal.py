@@ -54,6 +54,7 @@ class Terminal:
     load_error: AgentError | None = None
     open_error: AgentError | None = None
     run_agent: Callable[[Settings, Stop], None] = lambda _settings, _stop: None
+    settings: Settings = SETTINGS
     loaded: list[Path] = field(default_factory=list)
 
     def __call__(self, *arguments: str) -> Result:
@@ -72,7 +73,7 @@ class Terminal:
         self.loaded.append(path)
         if self.load_error is not None:
             raise self.load_error
-        return SETTINGS
+        return self.settings
 
     def _program(self) -> Program:
         return Program(
@@ -80,6 +81,7 @@ class Terminal:
             config_path=lambda: Path("/nowhere/config.yaml"),
             open_console=lambda _: self.console.opened(self.open_error),
             run_agent=self.run_agent,
+            region_of=lambda s3: s3.region,
             clock=SteppingClock(),
             look_s=0.0,
         )
