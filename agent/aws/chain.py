@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.aws.keys import FAILURES, Keys, NoKeysError, is_passing, told
+from agent.aws.keys import (
+    FAILURES,
+    Keys,
+    NoKeysError,
+    TokenExpiredError,
+    is_passing,
+    told,
+)
 from agent.aws.sources import Source
 from agent.core.clock import Clock
 from agent.core.errors import AgentError, PermanentError, TransientError
@@ -12,6 +19,10 @@ from agent.core.flow import Shared
 from agent.core.log import Log
 
 _HINT: Final = "give the agent one of these sources; docs/aws-access.md says what each needs"
+_RENEW_IT: Final = (
+    "see to it that AWS_WEB_IDENTITY_TOKEN_FILE holds a token of now: Kubernetes renews the one"
+    " that it projects, not a copy, nor one mounted by subPath; compare this host's clock"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +51,23 @@ class Chain:
         """Return fresh keys.
 
         Raises: PermanentError ``no_credentials``, with every source and why it gave none, or
-        TransientError with the same code if one of them may answer later; TransientError
-        ``credentials_unavailable`` if the source that gave keys before gives none now.
+        TransientError with the same code if one of them may answer later; PermanentError
+        ``web_identity_expired`` if it is for an expired token that nobody answers; TransientError
+        ``credentials_unavailable`` or ``web_identity_expired`` if the source that gave keys
+        before gives none now.
         """
         source = self._answered.get()
         if source is None:
             return self._first()
         try:
             return self._ask(source)
+        except TokenExpiredError as error:
+            raise TransientError(
+                "web_identity_expired",
+                f"the web identity token has expired: {error.reason}",
+                hint=_RENEW_IT,
+                source=source.name,
+            ) from error
         except NoKeysError as error:
             raise TransientError(
                 "credentials_unavailable",
@@ -98,4 +118,8 @@ def _nobody(tried: Sequence[_Tried]) -> AgentError:
     text = f"no source gives AWS credentials: {'; '.join(map(str, tried))}"
     if any(one.why.is_passing for one in tried):
         return TransientError("no_credentials", text, hint=_HINT)
+    if any(isinstance(one.why, TokenExpiredError) for one in tried):
+        # Others were asked too, but this one was meant to answer.
+        text = f"the web identity token has expired, and {text}"
+        return PermanentError("web_identity_expired", text, hint=_RENEW_IT)
     return PermanentError("no_credentials", text, hint=_HINT)

@@ -1,14 +1,16 @@
 """Clients for S3, made from settings."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import boto3
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.session import Session
 
 from agent.aws.held import BotocoreProvider, HeldKeys
-from agent.aws.role import EXPIRED
+from agent.aws.role import has_others
 from agent.aws.sts import new_session, region_in
 from agent.core.errors import ConfigError
 from agent.settings import S3Settings
@@ -20,13 +22,17 @@ if TYPE_CHECKING:
 _POOL_COUNT: Final = 16
 # What servers other than Amazon's expect in a signature when they have no regions.
 _ANY_REGION: Final = "us-east-1"
+# Where the access key id stands in a signature of version 4, and what it is called in a request.
+_SIGNER: Final = re.compile(r"Credential=([^/]+)/")
+_SIGNED_BY: Final = "backstay_signed_by"
 
 
 def make_client(settings: S3Settings, environment: Mapping[str, str], keys: HeldKeys) -> "S3Client":
     """Return a client for the bucket's region that signs with the keys.
 
-    A request that is refused because the keys are over is repeated once with fresh ones. Sends
-    nothing yet. Raises: ConfigError ``config_missing`` if no region is known; botocore's errors.
+    A request that is refused because the keys are over, or are not known, is repeated once if
+    there are others. Sends nothing yet. Raises: ConfigError ``config_missing`` if no region is
+    known; botocore's errors.
     """
     session = new_session(environment, BotocoreProvider(keys))
     region = _region(settings, environment, session)
@@ -37,9 +43,17 @@ def make_client(settings: S3Settings, environment: Mapping[str, str], keys: Held
         verify=_verify(settings),
         config=_config(settings),
     )
+    note: Any = _note_signer
     repeat: Any = _Repeat(keys)
+    client.meta.events.register_last("request-created.s3", note)
     client.meta.events.register("needs-retry.s3", repeat)
     return client
+
+
+def _note_signer(request: AWSRequest, **_: object) -> None:
+    """Write beside a signed request whose it is: other threads may fetch other keys meanwhile."""
+    found = _SIGNER.search(str(request.headers.get("Authorization", "")))
+    request.context[_SIGNED_BY] = found[1] if found else ""
 
 
 class _Repeat:
@@ -48,11 +62,14 @@ class _Repeat:
     def __init__(self, keys: HeldKeys) -> None:
         self._keys = keys
 
-    def __call__(self, *, response: Any, attempts: int, **_: object) -> int | None:
-        if response is None or attempts > 1:
+    def __call__(
+        self, *, response: Any, attempts: int, request_dict: Mapping[str, Any], **_: object
+    ) -> int | None:
+        signed_by = request_dict["context"].get(_SIGNED_BY)
+        if response is None or attempts > 1 or not signed_by:
             return None
-        code = response[1].get("Error", {}).get("Code")
-        return 0 if code in EXPIRED and self._keys.renew() else None
+        code = response[1].get("Error", {}).get("Code", "")
+        return 0 if has_others(self._keys, code, signed_by) else None
 
 
 def _region(settings: S3Settings, environment: Mapping[str, str], session: Session) -> str:

@@ -19,16 +19,13 @@ _LAST_PART: Final = 4
 # After a try that failed, the next comes after a tenth of what is left, or this.
 _LONGEST_PAUSE: Final = timedelta(minutes=1)
 _PAUSE_PART: Final = 10
-# Younger keys, if they are others than before, were fetched by a thread with the same refusal.
-_JUST_FETCHED: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Held:
     keys: Keys
-    fetched_at: datetime
     renew_at: datetime | None
-    are_others: bool = False
+    trouble: str | None = None
 
 
 class HeldKeys:
@@ -59,22 +56,22 @@ class HeldKeys:
         held = self._held.get()
         return held.keys if held is not None else None
 
-    def renew(self) -> bool:
+    def trouble(self) -> str | None:
+        """Return why the keys in use could not be renewed when it was tried last; None if not."""
+        held = self._held.get()
+        return held.trouble if held is not None else None
+
+    def renew(self, refused_id: str) -> bool:
         """Fetch other keys after a server said that these are over; return whether there are any.
 
-        Raises: TransientError ``credentials_unavailable`` if keys that are renewed from time to
-        time are still the same; what ``fetch`` raises.
+        ``refused_id``: the access key id of the request. If others are held by now, another
+        thread has fetched them. Raises: TransientError ``credentials_unavailable`` if keys that
+        are renewed from time to time are still the same; what ``fetch`` raises.
         """
-        refused = self._held.get()
-        if refused is None:
-            return False
-        if refused.are_others and self._clock.now() - refused.fetched_at < _JUST_FETCHED:
+        if self.has_others(refused_id):
             return True
-        replaced = self._replaced(refused)
-        keys = replaced.keys
-        if replaced.are_others:
-            return True
-        if keys.expires_at is None:
+        keys = self.peek()
+        if keys is None or keys.expires_at is None:
             return False
         raise TransientError(
             "credentials_unavailable",
@@ -83,13 +80,26 @@ class HeldKeys:
             source=keys.source,
         )
 
+    def has_others(self, refused_id: str) -> bool:
+        """Fetch keys anew after a server said that it does not know these; whether they differ.
+
+        Somebody may have put others into a file, or an endpoint gives others by now. Raises: what
+        ``fetch`` raises.
+        """
+        held = self._held.get()
+        if held is None:
+            return False
+        if held.keys.access_key_id == refused_id:
+            held = self._replaced(held)
+        return held.keys.access_key_id != refused_id
+
     def _replaced(self, old: _Held | None) -> _Held:
         """Return other keys than the old ones; the first thread fetches them, the others wait."""
 
         def change(held: _Held | None) -> _Held:
             if held is not None and not _same(held, old):
                 return held
-            return self._fresh(held)
+            return self._fresh()
 
         changed = self._held.update(change)
         assert changed is not None  # noqa: S101 - for the type checker
@@ -108,8 +118,12 @@ class HeldKeys:
 
     def _renew_early(self, old: _Held) -> None:
         try:
-            fresh = self._fresh(old)
+            fresh = self._fresh()
         except AgentError as error:
+            troubled = error.message
+            self._held.update(
+                lambda held: replace(held, trouble=troubled) if held and _same(held, old) else held
+            )
             self._log.warning(
                 "credentials not renewed",
                 code=error.code,
@@ -119,15 +133,14 @@ class HeldKeys:
             return
         self._held.set(fresh)
 
-    def _fresh(self, old: _Held | None) -> _Held:
+    def _fresh(self) -> _Held:
         keys = self._fetch()
         now = self._clock.now()
         renew_at = None
         if keys.expires_at is not None:
             life = keys.expires_at - now
             renew_at = keys.expires_at - min(_LONGEST_AHEAD, life / _LAST_PART)
-        are_others = old is not None and old.keys.access_key_id != keys.access_key_id
-        return _Held(keys=keys, fetched_at=now, renew_at=renew_at, are_others=are_others)
+        return _Held(keys=keys, renew_at=renew_at)
 
 
 def _same(held: _Held, old: _Held | None) -> bool:

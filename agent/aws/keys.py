@@ -25,7 +25,22 @@ FAILURES: Final = (
     TypeError,
     RuntimeError,
 )
-_SLOW_DOWN: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException"})
+# By which AWS says that temporary keys, or a web identity token, are over.
+EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+# By which S3 and STS say that they do not know the id of a key: it was deleted, or is another's.
+UNKNOWN_KEY: Final = frozenset({
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+})
+# What STS asks to send again: too many requests, or the identity provider did not answer it.
+_SLOW_DOWN: Final = frozenset({
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "IDPCommunicationError",
+    "IDPCommunicationErrorException",
+})
 _LONGEST_REASON: Final = 300
 
 
@@ -56,6 +71,10 @@ class NoKeysError(Exception):
         self.reason = reason
         self.is_set = is_set
         self.is_passing = is_passing
+
+
+class TokenExpiredError(NoKeysError):
+    """The web identity token is over: a fresh one must be put into its file."""
 
 
 def keys_of(credentials: Credentials) -> Keys:

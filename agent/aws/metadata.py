@@ -119,6 +119,17 @@ class InstanceMetadata:
         return keys_in(found)
 
 
+class _Container(ContainerProvider):
+    """Botocore's provider, for which a line break at the end of the token's file is no mistake."""
+
+    def _validate_auth_token(self, auth_token: str) -> None:
+        super()._validate_auth_token(auth_token.strip())  # type: ignore[misc]
+
+    def _build_headers(self) -> dict[str, str] | None:
+        headers: dict[str, str] | None = super()._build_headers()  # type: ignore[misc]
+        return headers and {name: value.strip() for name, value in headers.items()}
+
+
 class ContainerEndpoint:
     """Keys of a task on ECS or a pod with EKS Pod Identity."""
 
@@ -128,7 +139,7 @@ class ContainerEndpoint:
         fetcher: Any = ContainerMetadataFetcher(
             session=self._watched, sleep=lambda _s: Stop().wait(_CONTAINER_PAUSE_S)
         )
-        self.provider = ContainerProvider(environ=environment, fetcher=fetcher)
+        self.provider = _Container(environ=environment, fetcher=fetcher)
 
     def load(self) -> Keys:
         """Return fresh keys. Raises: NoKeysError."""

@@ -7,39 +7,52 @@ from botocore.credentials import AssumeRoleCredentialFetcher
 from botocore.exceptions import ClientError
 
 from agent.aws.held import BotocoreKeys, HeldKeys
-from agent.aws.keys import FAILURES, Keys, answer_code, is_passing, keys_in, told
+from agent.aws.keys import (
+    EXPIRED,
+    FAILURES,
+    UNKNOWN_KEY,
+    Keys,
+    answer_code,
+    is_passing,
+    keys_in,
+    told,
+)
 from agent.aws.sts import Sts
 from agent.core.errors import AgentError, PermanentError, TransientError
 from agent.settings.storage import RoleSettings
 
-# By which AWS says that temporary keys are over.
-EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
-_WRONG_KEYS: Final = frozenset({
-    "InvalidClientTokenId",
-    "UnrecognizedClientException",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-})
+_WRONG_KEYS: Final = UNKNOWN_KEY | {"SignatureDoesNotMatch"}
 # STS has one code for a wrong secret and for a wrong clock.
 _SKEW_SIGNS: Final = ("Signature expired", "Signature not yet current")
 
 
 def assume(role: RoleSettings, base: HeldKeys, sts: Sts) -> Keys:
-    """Return keys of the role; keys of the source that STS calls over are renewed once.
+    """Return keys of the role; keys of the source that STS refuses are fetched anew once.
 
     Raises: PermanentError ``role_denied``, ``credentials_wrong``, ``credentials_expired``,
     ``storage_clock_skew``; TransientError ``credentials_unavailable``; what the base raises.
     """
     try:
+        used = base.get()
         try:
             return _assume(role, base, sts)
         except ClientError as error:
-            if answer_code(error) not in EXPIRED or not base.renew():
+            if not has_others(base, answer_code(error), used.access_key_id):
                 raise
             return _assume(role, base, sts)
     except FAILURES as error:
         found = base.peek()
         raise _translated(error, role, found.source if found else "no source") from error
+
+
+def has_others(keys: HeldKeys, refusal: str, refused_id: str) -> bool:
+    """Whether a request may be sent again with other keys, after a refusal of those it had.
+
+    ``refusal``: the code of AWS's answer. Raises: what renewing the keys raises.
+    """
+    if refusal in EXPIRED:
+        return keys.renew(refused_id)
+    return refusal in UNKNOWN_KEY and keys.has_others(refused_id)
 
 
 def _assume(role: RoleSettings, base: HeldKeys, sts: Sts) -> Keys:

@@ -37,10 +37,9 @@ class Access:
         self._environment = environment
         self._sts = Sts(environment, settings.region)
         sources = all_sources(settings.credentials, environment, self._sts)
-        self._keys = HeldKeys(Chain(sources, clock, log).load, clock, log)
-        role = settings.role
+        self._base = base = HeldKeys(Chain(sources, clock, log).load, clock, log)
+        self._keys, role = base, settings.role
         if role is not None:
-            base = self._keys
             self._keys = HeldKeys(lambda: assume(role, base, self._sts), clock, log)
         self._identity: Shared[tuple[Keys | None, str | None]] = Shared((None, None))
 

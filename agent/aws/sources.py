@@ -14,10 +14,20 @@ from botocore.credentials import (
     ProcessProvider,
     ProfileProviderBuilder,
 )
+from botocore.exceptions import ClientError
 from botocore.session import Session
 from botocore.utils import FileWebIdentityTokenLoader
 
-from agent.aws.keys import Keys, NoKeysError, keys_in, keys_of
+from agent.aws.keys import (
+    EXPIRED,
+    Keys,
+    NoKeysError,
+    TokenExpiredError,
+    answer_code,
+    keys_in,
+    keys_of,
+    told,
+)
 from agent.aws.metadata import ContainerEndpoint, InstanceMetadata
 from agent.aws.sts import Sts, new_session
 from agent.settings.storage import CredentialSettings
@@ -90,7 +100,12 @@ def _web_identity(environment: Mapping[str, str], sts: Sts) -> Keys:
         role_arn=arn,
         extra_args={"RoleSessionName": environment.get("AWS_ROLE_SESSION_NAME") or _SESSION_NAME},
     )
-    return keys_in(fetcher.fetch_credentials())
+    try:
+        return keys_in(fetcher.fetch_credentials())
+    except ClientError as error:
+        if answer_code(error) in EXPIRED:
+            raise TokenExpiredError(f"{told(error)} (the token is in {token_file})") from error
+        raise
 
 
 def _in_files(

@@ -52,6 +52,7 @@ def _stop_on_signals(stop: Stop) -> None:
 
 
 def _tell(error: AgentError) -> None:
-    """Say in one line why the agent ends."""
-    line = f"backstay: {error.message}" + (f" ({error.hint})" if error.hint else "")
+    """Say in one line why the agent ends; the code at its end leads into the runbook."""
+    hint = f" ({error.hint})" if error.hint else ""
+    line = f"backstay: {error.message}{hint} [{error.code}]"
     print(" ".join(line.split()), file=sys.stderr, flush=True)

@@ -205,3 +205,15 @@ class Settings(Block):
                 raise refused(f"storage and extra_storages use the label {storage.label!r} twice")
             seen.add(storage.label)
         return self
+
+    @model_validator(mode="after")
+    def _places_differ(self) -> Self:
+        labels: dict[tuple[str, ...], str] = {}
+        for storage in self.storages:
+            other = labels.setdefault(storage.place, storage.label)
+            if other != storage.label:
+                raise refused(
+                    f"the storages {other!r} and {storage.label!r} are the same place; give one"
+                    " of them another prefix, bucket or path"
+                )
+        return self

@@ -39,7 +39,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
     and never a value that may be secret.
     """
     try:
-        raw, ignored = _spell(_read(path))
+        raw, ignored = _spell(_read(path), path.parent)
         raw["mongodb"] = _with_uri(raw.get("mongodb"), path.parent, environment)
         settings = _validate(raw)
         _check_files(settings)
@@ -103,7 +103,7 @@ def _read(path: Path) -> dict[str, object]:
     return {str(key): value for key, value in raw.items()}
 
 
-def _spell(raw: dict[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
+def _spell(raw: dict[str, object], folder: Path) -> tuple[dict[str, object], tuple[str, ...]]:
     """Put the storage blocks into our spelling; return them with what was left out."""
     ignored: list[str] = []
 
@@ -112,7 +112,7 @@ def _spell(raw: dict[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
             return block
         made, left_out = percona.translate(block, where)
         ignored.extend(left_out)
-        return made
+        return _with_customer_key(made, where, folder)
 
     spelled = dict(raw)
     if "storage" in raw:
@@ -123,6 +123,40 @@ def _spell(raw: dict[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
             ours(block, f"extra_storages[{number}]") for number, block in enumerate(extra)
         ]
     return spelled, tuple(ignored)
+
+
+def _with_customer_key(block: Mapping[str, object], where: str, folder: Path) -> object:
+    """Return a storage block with the key for SSE-C that a file holds."""
+    s3 = block.get("s3")
+    encryption = s3.get("server_side_encryption") if isinstance(s3, Mapping) else None
+    if not isinstance(s3, Mapping) or not isinstance(encryption, Mapping):
+        return block
+    file = encryption.get("sse_customer_key_file")
+    if not isinstance(file, str):
+        return block
+    above = f"{where}.s3.server_side_encryption"
+    if encryption.get("sse_customer_key") is not None:
+        raise ConfigError(
+            "config_bad_value",
+            f"{above} has both sse_customer_key and sse_customer_key_file; keep one",
+            field=f"{above}.sse_customer_key",
+        )
+    key = _text_of(folder / file, f"{above}.sse_customer_key_file")
+    return {
+        **block,
+        "s3": {**s3, "server_side_encryption": {**encryption, "sse_customer_key": key}},
+    }
+
+
+def _text_of(path: Path, field: str) -> str:
+    """Return what a file holds that a setting names, which may be secret."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(
+            "config_unreadable", f"{field} cannot be read: {path}: {why}", field=field
+        ) from None
 
 
 def _with_uri(block: object, folder: Path, environment: Mapping[str, str]) -> object:
@@ -140,15 +174,7 @@ def _with_uri(block: object, folder: Path, environment: Mapping[str, str]) -> ob
             "config_bad_value", "mongodb has both uri and uri_file; keep one", field="mongodb.uri"
         )
     if isinstance(uri_file, str):
-        try:
-            return {**block, "uri": (folder / uri_file).read_text(encoding="utf-8").strip()}
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ConfigError(
-                "config_unreadable",
-                f"mongodb.uri_file cannot be read: {folder / uri_file}: {why}",
-                field="mongodb.uri_file",
-            ) from None
+        return {**block, "uri": _text_of(folder / uri_file, "mongodb.uri_file")}
     if uri_file is not None:
         raise ConfigError(
             "config_bad_value", "mongodb.uri_file must be a path", field="mongodb.uri_file"

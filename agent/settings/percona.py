@@ -23,7 +23,12 @@ _RENAMED: Final[Mapping[str, Mapping[str, str]]] = {
         "secret-access-key": "secret_access_key",
         "session-token": "session_token",
     },
-    "s3.server_side_encryption": {"sseAlgorithm": "algorithm", "kmsKeyID": "kms_key_id"},
+    "s3.server_side_encryption": {
+        "sseAlgorithm": "algorithm",
+        "kmsKeyID": "kms_key_id",
+        "sseCustomerAlgorithm": "sse_customer_algorithm",
+        "sseCustomerKey": "sse_customer_key",
+    },
 }
 
 # They steer multipart uploads and the SDK of that program. Here every object is one PUT, and
@@ -39,13 +44,12 @@ _IGNORED: Final[Mapping[str, frozenset[str]]] = {
     }),
 }
 
+# Its reference shows them all at once; an empty one is one that is not set.
+_LEFT_OUT_IF_EMPTY: Final = frozenset({"sseCustomerAlgorithm", "sseCustomerKey"})
+
 _REFUSED: Final[Mapping[str, Mapping[str, str]]] = {
     "s3": {"endpointUrlMap": "each node has a file of its own: write its endpoint_url there"},
     "s3.credentials": {"vault": "write the keys, or leave credentials out and use a role"},
-    "s3.server_side_encryption": {
-        "sseCustomerAlgorithm": "keys of your own (SSE-C) are not supported yet; use aws:kms",
-        "sseCustomerKey": "keys of your own (SSE-C) are not supported yet; use aws:kms",
-    },
 }
 
 
@@ -70,7 +74,7 @@ def _translate(
     made: dict[str, object] = {}
     for name, value in block.items():
         full = f"{where}.{name}"
-        if name in _IGNORED.get(level, ()):
+        if name in _IGNORED.get(level, ()) or (name in _LEFT_OUT_IF_EMPTY and not value):
             ignored.append(full)
             continue
         if name in _REFUSED.get(level, {}):

@@ -4,7 +4,7 @@ import base64
 import contextlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import unquote_plus
 
 from botocore.exceptions import ClientError
@@ -12,14 +12,17 @@ from botocore.exceptions import ClientError
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared
 from agent.ports import ObjectStore, StoredObject
-from agent.settings import S3Settings
+from agent.settings import EncryptionSettings, S3Settings
 from agent.storage import s3_errors, s3_transport
 from agent.storage.key import LONGEST_KEY_BYTES, check
 from agent.storage.order import by_bytes
+from agent.storage.s3_rules import rule_of_answer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
+
+T = TypeVar("T")
 
 # S3's limit for one request.
 _DELETE_COUNT: Final = 1000
@@ -49,6 +52,7 @@ class S3Store:
         self._is_conditional = Shared(settings.conditional_puts)
         self._has_batch_delete = Shared(value=True)
         self._extra = _put_arguments(settings)
+        self._with_key = _customer_key(settings)
 
     def put(self, key: str, body: bytes | bytearray) -> None:
         """Create an object by one PUT, whose content the server checks as it arrives."""
@@ -72,7 +76,7 @@ class S3Store:
         """Return the whole object, of the length that the server announced."""
         full = self._full(key)
         with self._translated("GetObject", key):
-            answer = self._s3().get_object(Bucket=self._settings.bucket, Key=full)
+            answer = self._read(self._s3().get_object, full)
             # Not as a context: that gives the raw stream, which checks nothing.
             with contextlib.closing(answer["Body"]) as stream:
                 body = stream.read()
@@ -167,10 +171,20 @@ class S3Store:
                     raise _PutRefusedError(error) from error
                 raise
 
+    def _read(self, method: Callable[..., T], full: str) -> T:
+        """Ask for an object; one that was written before there was a customer's key has none."""
+        where: Any = {"Bucket": self._settings.bucket, "Key": full}
+        try:
+            return method(**where, **self._with_key)
+        except ClientError as error:
+            if not self._with_key or not s3_errors.is_unencrypted(error):
+                raise
+            return method(**where)
+
     def _exists(self, full: str, key: str) -> bool:
         try:
             with self._translated("HeadObject", key):
-                self._s3().head_object(Bucket=self._settings.bucket, Key=full)
+                self._read(self._s3().head_object, full)
         except PermanentError as error:
             if error.code == "object_missing":
                 return False
@@ -219,7 +233,7 @@ class S3Store:
                 self._has_batch_delete.set(False)
                 return False
         for failure in answer.get("Errors", ()):
-            if s3_errors.rule_of_answer(failure.get("Code", ""), 0).code != "object_missing":
+            if rule_of_answer(failure.get("Code", ""), 0).code != "object_missing":
                 raise s3_errors.translate(
                     ClientError({"Error": failure}, "DeleteObjects"),
                     "DeleteObjects",
@@ -236,7 +250,7 @@ class S3Store:
                 raise
 
     def _translated(self, operation: str, where: str) -> "_Translated":
-        return _Translated(operation, where)
+        return _Translated(operation, where, self._settings.server_side_encryption)
 
 
 class _PutRefusedError(Exception):
@@ -250,16 +264,19 @@ class _PutRefusedError(Exception):
 class _Translated:
     """Turns errors of botocore into ours."""
 
-    def __init__(self, operation: str, where: str) -> None:
+    def __init__(self, operation: str, where: str, encryption: EncryptionSettings | None) -> None:
         self._operation = operation
         self._where = where
+        self._encryption = encryption
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, s3_errors.FAILURES):
-            raise s3_errors.translate(error, self._operation, self._where) from error
+            raise s3_errors.translate(
+                error, self._operation, self._where, self._encryption
+            ) from error
 
 
 def _is_about_condition(error: ClientError) -> bool:
@@ -271,15 +288,24 @@ def _is_about_condition(error: ClientError) -> bool:
 
 def _put_arguments(settings: S3Settings) -> dict[str, Any]:
     """Return what goes with every PUT."""
-    arguments: dict[str, Any] = {}
+    arguments = _customer_key(settings)
     encryption = settings.server_side_encryption
-    if encryption is not None:
+    if encryption is not None and encryption.algorithm is not None:
         arguments["ServerSideEncryption"] = encryption.algorithm
         if encryption.kms_key_id is not None:
             arguments["SSEKMSKeyId"] = encryption.kms_key_id
+        if encryption.bucket_key_enabled is not None:
+            arguments["BucketKeyEnabled"] = encryption.bucket_key_enabled
     if settings.storage_class is not None:
         arguments["StorageClass"] = settings.storage_class
     return arguments
+
+
+def _customer_key(settings: S3Settings) -> dict[str, Any]:
+    """Return what goes with every PUT, GET and HEAD of an object; botocore adds the key's MD5."""
+    encryption = settings.server_side_encryption
+    key = None if encryption is None else encryption.customer_key
+    return {} if key is None else {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key}
 
 
 def _proof(store: S3Store) -> ObjectStore:

@@ -56,6 +56,12 @@ def store_of(settings: S3Settings) -> S3Store:
     return S3Store(settings, lambda: Access(settings, {}).connect())
 
 
+def customer_key(number: int) -> EncryptionSettings:
+    """Return encryption by a key of the customer's."""
+    key = base64.b64encode(bytes([number]) * 32).decode()
+    return EncryptionSettings(sse_customer_key=SecretStr(key))
+
+
 def error_of(call: Callable[[], object]) -> AgentError:
     """Return the error that a call ends with."""
     with pytest.raises(AgentError) as caught:
@@ -103,6 +109,30 @@ class TestRealServer:
         assert answer["ServerSideEncryption"] == "AES256"
         assert store.get("rs/one") == b"content"
         client.close()
+
+    def test_a_key_of_the_customer_goes_with_every_request(self, bucket: Bucket) -> None:
+        """Written, found to be the same, read; a wrong key and none have an error of their own."""
+        store = store_of(settings_of(bucket, server_side_encryption=customer_key(1)))
+        store.put("rs/one", b"content")
+        store.put("rs/one", b"content")
+        assert store.get("rs/one") == b"content"
+        client = bucket.server.client()
+        with pytest.raises(client.exceptions.ClientError):
+            client.get_object(Bucket=bucket.name, Key=f"{bucket.prefix}/rs/one")
+        client.close()
+        for changes in ({"server_side_encryption": customer_key(2)}, {}):
+            other = store_of(settings_of(bucket, **changes))
+            error = error_of(functools.partial(other.get, "rs/one"))
+            assert (type(error), error.code) == (PermanentError, "storage_customer_key")
+            assert "sse_customer_key" in error.hint
+
+    def test_without_conditions_a_key_of_the_customer_is_used_too(self, bucket: Bucket) -> None:
+        """The object is looked for by HEAD, which needs the key."""
+        store = store_of(
+            settings_of(bucket, server_side_encryption=customer_key(1), conditional_puts=False)
+        )
+        store.put("rs/one", b"content")
+        assert error_of(lambda: store.put("rs/one", b"other")).code == "object_exists"
 
     def test_the_bucket_may_stand_in_the_host_name(
         self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from agent.aws.session import Access
 from agent.core.errors import AgentError, PermanentError, TransientError
 from agent.settings import CredentialSettings, RoleSettings, S3Settings
 from agent.storage.s3 import S3Store
+from tests.fakes.http_server import Answer, Request, serving
 from tests.testbed.aws import (
     AwsServer,
     Keys,
@@ -149,10 +150,7 @@ class Ways:
     def _shared_files(self) -> Way:
         keys = self.user()
         file = self.directory / "credentials"
-        file.write_text(
-            f"[default]\naws_access_key_id = {keys.access_key_id}\n"
-            f"aws_secret_access_key = {keys.secret_access_key}\n"
-        )
+        _write_profile(file, keys)
         return Way(
             source="shared files",
             arn=keys.arn,
@@ -342,6 +340,129 @@ class TestNothing:
         assert "wrong" not in error.message
 
 
+class TestWebIdentityExpired:
+    """STS says that the token is over, as no STS of the testbed does."""
+
+    @staticmethod
+    def way(ways: Ways, url: str) -> Way:
+        """Return web identity whose STS is another server."""
+        web = ways.make("web identity")
+        return replace(web, environment={**web.environment, "AWS_ENDPOINT_URL_STS": url})
+
+    def test_it_has_a_code_of_its_own_if_nobody_else_answers(self, ways: Ways) -> None:
+        """With the file's name, and every other source too."""
+        with serving(lambda _request: EXPIRED_TOKEN) as sts:
+            way = self.way(ways, sts.url)
+            error = error_of(store_of(ways, ways.access(way)).probe)
+        assert (type(error), error.code) == (PermanentError, "web_identity_expired")
+        assert way.environment["AWS_WEB_IDENTITY_TOKEN_FILE"] in error.message
+        assert all(f" {source}: " in error.message for source in ORDER)
+        assert "AWS_WEB_IDENTITY_TOKEN_FILE" in error.hint
+
+    def test_the_next_source_is_asked_and_the_log_warns(
+        self, ways: Ways, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """As after any refusal."""
+        with serving(lambda _request: EXPIRED_TOKEN) as sts:
+            access = ways.access(self.way(ways, sts.url), ways.make("shared files"))
+            store_of(ways, access).probe()
+        assert access.facts().source == "shared files"
+        assert "ExpiredTokenException" in capsys.readouterr().out
+
+    def test_a_fresh_token_heals_it_later(self, ways: Ways) -> None:
+        """Keys that were given before could not be renewed, which passes."""
+        role = ways.aws.create_role(bucket_access(ways.bucket))
+        keys = {"now": ways.aws.assume(role, duration_s=2)}
+
+        def answer(_request: Request) -> Answer:
+            return given(keys["now"]) if "now" in keys else EXPIRED_TOKEN
+
+        with serving(answer) as sts:
+            store = store_of(ways, ways.access(self.way(ways, sts.url)))
+            store.probe()
+            del keys["now"]
+            error = eventually(lambda: _refusal(store), timeout_s=10, interval_s=0.2)
+            assert (type(error), error.code) == (TransientError, "web_identity_expired")
+            keys["now"] = ways.aws.assume(role)
+            store.probe()
+
+
+EXPIRED_TOKEN = Answer(
+    status=400,
+    headers={"Content-Type": "text/xml"},
+    body=b"<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredTokenException</Code>"
+    b"<Message>Token expired: current date/time 1795342000 must be before the expiration"
+    b" date/time 1795341000</Message></Error></ErrorResponse>",
+)
+
+
+def given(keys: Keys) -> Answer:
+    """Return the answer of an STS that takes a web identity token."""
+    assert keys.expires_at is not None
+    body = (
+        "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+        f"<AccessKeyId>{keys.access_key_id}</AccessKeyId>"
+        f"<SecretAccessKey>{keys.secret_access_key}</SecretAccessKey>"
+        f"<SessionToken>{keys.session_token}</SessionToken>"
+        f"<Expiration>{keys.expires_at:%Y-%m-%dT%H:%M:%SZ}</Expiration>"
+        "</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+    )
+    return Answer(headers={"Content-Type": "text/xml"}, body=body.encode())
+
+
+class TestRotation:
+    """Keys that are replaced while an agent runs."""
+
+    def test_other_keys_in_a_shared_file_are_found(self, ways: Ways) -> None:
+        """The old ones are deleted; nobody restarts the agent."""
+        way = ways.make("shared files")
+        store = store_of(ways, ways.access(way))
+        store.probe()
+        file = Path(way.environment["AWS_SHARED_CREDENTIALS_FILE"])
+        old, new = file.read_text().split()[3], ways.user()
+        ways.aws.delete_key(old)
+        error = error_of(store.probe)
+        assert (type(error), error.code) == (PermanentError, "credentials_wrong")
+        _write_profile(file, new)
+        store.put("rotation/object", b"x")
+
+    def test_other_keys_below_a_role_are_found(self, ways: Ways) -> None:
+        """STS does not know the old ones."""
+        first, second = (ways.aws.create_user(MAY_ASSUME) for _ in range(2))
+        arn = ways.aws.create_role(
+            bucket_access(ways.bucket), trusted=trust([first.arn, second.arn])
+        )
+        file = ways.directory / "credentials"
+        way = Way(
+            source="shared files",
+            arn=arn,
+            environment={"AWS_SHARED_CREDENTIALS_FILE": str(file)},
+        )
+        _write_profile(file, first)
+        access = ways.access(way, role=RoleSettings(arn=arn))
+        base = access._base
+        base.get()
+        ways.aws.delete_key(first.access_key_id)
+        _write_profile(file, second)
+        store_of(ways, access).probe()
+        assert base.get().access_key_id == second.access_key_id
+
+    def test_wrong_keys_stay_wrong(self, ways: Ways) -> None:
+        """The source is asked once more, and the request is not sent again."""
+        keys = Keys(access_key_id="AKIAUNKNOWN", secret_access_key="wrong", arn="")
+        way = Way(source="environment", arn="", environment=keys.environment())
+        error = error_of(store_of(ways, ways.access(way)).probe)
+        assert (type(error), error.code) == (PermanentError, "credentials_wrong")
+        assert "credential_source" in error.hint
+
+
+def _write_profile(file: Path, keys: Keys) -> None:
+    file.write_text(
+        f"[default]\naws_access_key_id = {keys.access_key_id}\n"
+        f"aws_secret_access_key = {keys.secret_access_key}\n"
+    )
+
+
 class TestSecrets:
     """Nothing shows a key."""
 
@@ -498,6 +619,13 @@ class TestRenewal:
         ways.container.keys = lambda: longer
         assert eventually(lambda: _lasts(access, store, longer), timeout_s=10)
         assert access.facts().expires_at == longer.expires_at
+
+    def test_a_line_break_behind_the_token_is_no_mistake(self, ways: Ways) -> None:
+        """As an editor leaves it in the file."""
+        way = ways.make("container")
+        file = ways.container.token_file
+        file.write_text(f"{file.read_text()}\n")
+        store_of(ways, ways.access(way)).probe()
 
 
 def _lasts(access: Access, store: S3Store, keys: Keys) -> bool:

@@ -77,8 +77,8 @@ def bucket_access(bucket: str) -> Policy:
     return allow("s3:*", on=[f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"])
 
 
-def trust(principal_arn: str, *, external_id: str | None = None) -> Policy:
-    """Return the trust policy of a role that a user or a role may assume."""
+def trust(principal_arn: str | list[str], *, external_id: str | None = None) -> Policy:
+    """Return the trust policy of a role that a user or a role, or any of several, may assume."""
     statement: Policy = {
         "Effect": "Allow",
         "Principal": {"AWS": principal_arn},
@@ -177,6 +177,14 @@ class AwsServer(ServerProcess):
         return Keys(
             access_key_id=made["AccessKeyId"], secret_access_key=made["SecretAccessKey"], arn=arn
         )
+
+    def delete_key(self, access_key_id: str) -> None:
+        """Delete an access key of a user."""
+        users = self._iam.list_users()["Users"]
+        for name in (each["UserName"] for each in users):
+            keys = self._iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
+            if any(each["AccessKeyId"] == access_key_id for each in keys):
+                self._iam.delete_access_key(UserName=name, AccessKeyId=access_key_id)
 
     def create_role(self, *policies: Policy, trusted: Policy | None = None) -> str:
         """Create a role that may do what the policies allow, and return its ARN.

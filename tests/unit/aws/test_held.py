@@ -127,15 +127,50 @@ def test_keys_without_an_end_are_never_fetched_again(
     assert giver.asked_count == 1
 
 
-def test_a_refusal_brings_other_keys(held: HeldKeys, giver: Giver, clock: VirtualClock) -> None:
-    """However long the old ones were to last; a second refusal at once means the same ones."""
+def test_a_refusal_brings_other_keys(held: HeldKeys, giver: Giver) -> None:
+    """However long the old ones were to last."""
     held.get()
-    assert held.renew()
-    assert held.renew()
+    assert held.renew("id-0")
+    assert held.get().access_key_id == "id-1"
     assert giver.asked_count == 2
-    clock.move(5)
-    assert held.renew()
-    assert giver.asked_count == 3
+
+
+def test_a_late_refusal_of_keys_that_were_replaced_fetches_nothing(
+    held: HeldKeys, giver: Giver, clock: VirtualClock
+) -> None:
+    """A long upload was signed before another thread fetched the keys that are held now."""
+    held.get()
+    held.renew("id-0")
+    clock.move(60)
+    assert held.renew("id-0")
+    assert held.has_others("id-0")
+    assert giver.asked_count == 2
+
+
+def test_unknown_keys_are_looked_for_once_more(held: HeldKeys, giver: Giver) -> None:
+    """Somebody put others into the file; until then the refusal stands, also of keys that end."""
+    held.get()
+    giver.is_stuck = True
+    assert not held.has_others("id-0")
+    giver.is_stuck = False
+    assert held.has_others("id-0")
+    assert held.get().access_key_id == "id-1"
+
+
+def test_what_keeps_keys_from_being_renewed_is_told_until_they_are(
+    held: HeldKeys, giver: Giver, clock: VirtualClock
+) -> None:
+    """While the old ones last."""
+    held.get()
+    assert held.trouble() is None
+    giver.is_down = True
+    clock.move(50 * 60)
+    held.get()
+    assert held.trouble() == "the source is down"
+    giver.is_down = False
+    clock.move(61)
+    held.get()
+    assert held.trouble() is None
 
 
 def test_a_refusal_of_static_keys_is_final(held: HeldKeys, giver: Giver) -> None:
@@ -143,7 +178,7 @@ def test_a_refusal_of_static_keys_is_final(held: HeldKeys, giver: Giver) -> None
     giver.life_s = None
     held.get()
     giver.is_stuck = True
-    assert not held.renew()
+    assert not held.renew("id-0")
 
 
 def test_a_refusal_of_keys_that_the_source_still_gives_may_pass(
@@ -153,7 +188,7 @@ def test_a_refusal_of_keys_that_the_source_still_gives_may_pass(
     held.get()
     giver.is_stuck = True
     with pytest.raises(TransientError) as caught:
-        held.renew()
+        held.renew("id-0")
     assert caught.value.code == "credentials_unavailable"
 
 

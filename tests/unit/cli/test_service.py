@@ -69,7 +69,7 @@ def test_wrong_configuration_is_one_line_and_78(terminal: Terminal) -> None:
         "config_missing", "c.yaml: storage is\nmissing", hint="add it"
     )
     ended = terminal("run")
-    assert (78, "backstay: c.yaml: storage is missing (add it)\n") == (
+    assert (78, "backstay: c.yaml: storage is missing (add it) [config_missing]\n") == (
         ended.exit_code,
         ended.stderr,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.settings.files import MINIMAL, SECRET, changed, loaded, refusal
+from tests.unit.settings.files import MINIMAL, changed, loaded, refusal
 
 PERCONA = """
 type: s3
@@ -87,11 +87,6 @@ def test_further_storages_take_either_spelling(tmp_path: Path) -> None:
             "storage.s3.credentials",
             {"vault": {"server": "v", "secret": "s", "token": "t"}},
             "storage.s3.credentials.vault is not supported",
-        ),
-        (
-            "storage.s3.serverSideEncryption",
-            {"sseCustomerAlgorithm": "AES256", "sseCustomerKey": SECRET},
-            "sseCustomerAlgorithm is not supported: keys of your own (SSE-C)",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """Every error of botocore is one of ours."""
 
+import base64
 import inspect
 import string
 from collections.abc import Iterator
@@ -8,9 +9,12 @@ import botocore.exceptions
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
+from pydantic import SecretStr
 
 from agent.core.errors import AgentError, PermanentError, TransientError
-from agent.storage.s3_errors import FAILURES, rule_of_answer, rule_of_class, translate
+from agent.settings import EncryptionSettings
+from agent.storage.s3_errors import FAILURES, translate
+from agent.storage.s3_rules import rule_of_answer, rule_of_class
 
 
 def classes(root: type[BaseException]) -> Iterator[type[BaseException]]:
@@ -95,11 +99,81 @@ def test_a_denied_request_names_the_permission(operation: str, action: str) -> N
     assert action in ours.hint
 
 
-def test_a_denied_key_names_the_permissions_on_it() -> None:
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("User: x is not authorized to perform: kms:GenerateDataKey on resource: y", "allow kms:G"),
+        (
+            "The ciphertext refers to a KMS key that you may not use",
+            "allow kms:GenerateDataKey and",
+        ),
+    ],
+)
+def test_a_denied_key_is_not_a_denied_bucket(said: str, expected: str) -> None:
     """S3 says AccessDenied also when it is KMS that refuses."""
-    said = "User is not authorized to perform: kms:GenerateDataKey on resource"
-    answer = ClientError({"Error": {"Code": "AccessDenied", "Message": said}}, "PutObject")
-    assert "kms:GenerateDataKey" in translate(answer, "PutObject", "k").hint
+    ours = translate(_answer("AccessDenied", said), "PutObject", "k")
+    assert ours.code == "storage_encryption"
+    assert expected in ours.hint
+
+
+def _answer(code: str, said: str, operation: str = "PutObject") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": said}}, operation)
+
+
+AES = EncryptionSettings(algorithm="AES256")
+OWN = EncryptionSettings(sse_customer_key=SecretStr(base64.b64encode(bytes(32)).decode()))
+
+
+@pytest.mark.parametrize(
+    ("encryption", "expected"),
+    [
+        (None, "set storage.s3.server_side_encryption"),
+        (AES, "correct storage.s3.server_side_encryption.algorithm"),
+        (OWN, "BlockedEncryptionTypes"),
+    ],
+)
+def test_a_denied_upload_names_the_encryption_that_may_be_wanted(
+    encryption: EncryptionSettings | None, expected: str
+) -> None:
+    """S3 does not say that the bucket's policy is about encryption."""
+    said = "User: x is not authorized to perform: s3:PutObject with an explicit deny"
+    ours = translate(_answer("AccessDenied", said), "PutObject", "k", encryption)
+    assert ours.code == "storage_denied"
+    assert "s3:PutObject" in ours.hint
+    assert expected in ours.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "encryption"),
+    [
+        ("InvalidRequest", "The object was stored using a form of Server Side Encryption.", None),
+        (
+            "AccessDenied",
+            "Requests specifying Server Side Encryption with Customer provided keys must ...",
+            OWN,
+        ),
+        ("InvalidRequest", "The encryption parameters are not applicable to this object.", OWN),
+        ("AccessDenied", "Access Denied", OWN),
+        ("403", "Forbidden", OWN),
+    ],
+)
+def test_a_wrong_key_of_the_customer_has_a_code_of_its_own(
+    code: str, said: str, encryption: EncryptionSettings | None
+) -> None:
+    """In whatever words S3 says it, and in none."""
+    ours = translate(_answer(code, said, "GetObject"), "GetObject", "k", encryption)
+    assert (type(ours), ours.code) == (PermanentError, "storage_customer_key")
+    assert "sse_customer_key" in ours.hint
+
+
+@pytest.mark.parametrize("encryption", [None, AES, OWN])
+def test_a_denied_read_is_not_taken_for_a_wrong_key(
+    encryption: EncryptionSettings | None,
+) -> None:
+    """Where S3 names the action that is missing."""
+    said = "User: x is not authorized to perform: s3:GetObject on resource: y"
+    ours = translate(_answer("AccessDenied", said, "GetObject"), "GetObject", "k", encryption)
+    assert ours.code == "storage_denied"
 
 
 @pytest.mark.parametrize(
