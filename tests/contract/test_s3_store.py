@@ -22,6 +22,7 @@ from agent.settings import CredentialSettings, EncryptionSettings, S3Settings
 from agent.storage.retrying import RetryingStore
 from agent.storage.s3 import S3Store
 from tests.fakes.http_server import Answer, Request, s3_error, serving
+from tests.testbed.aws import AwsServer
 from tests.testbed.loopback import free_port
 from tests.testbed.s3 import Bucket, FastS3Server, S3Server
 
@@ -192,6 +193,22 @@ class TestRealServer:
             server.resume()
         assert (type(error), error.code) == (TransientError, "storage_interrupted")
         assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("has_conditions", [True, False])
+def test_objects_from_before_there_was_a_customer_key_are_read(
+    aws_server: AwsServer, *, has_conditions: bool
+) -> None:
+    """MiniStack refuses the key for them, as Amazon does; the key can be set at any time."""
+    bucket = Bucket(server=aws_server, name=aws_server.create_bucket(), prefix="p")
+    store_of(settings_of(bucket)).put("rs/old", b"content")
+    keyed = store_of(
+        settings_of(bucket, server_side_encryption=customer_key(1), conditional_puts=has_conditions)
+    )
+    assert keyed.get("rs/old") == b"content"
+    keyed.put("rs/old", b"content")
+    assert error_of(lambda: keyed.put("rs/old", b"other")).code == "object_exists"
+    assert error_of(lambda: keyed.get("rs/none")).code == "object_missing"
 
 
 def test_a_server_without_checksums_or_batch_deletes_works_too() -> None:

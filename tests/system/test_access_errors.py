@@ -4,9 +4,8 @@ The servers are real where one answers so; a server of the test's own gives what
 another region, a wrong clock, a refusal by KMS, an expired web identity token.
 """
 
-import http.client
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tests.system.protected import END_STATES, QUICK, WITHOUT_ARCHIVE
 from tests.testbed.agents import Agent, AgentSpec, filesystem_storage
 from tests.testbed.aws import AwsServer, allow, identity_token, trust
 from tests.testbed.process import remove_directory
+from tests.testbed.relay import relayed
 from tests.testbed.replica_set import ReplicaSet
 from tests.testbed.s3 import REGION
 from tests.testbed.waiting import eventually
@@ -122,11 +122,7 @@ class Faults:
         """Refuse every web identity token; all else goes to the real server, as it was signed."""
         if b"AssumeRoleWithWebIdentity" in request.body:
             return EXPIRED_TOKEN
-        server = http.client.HTTPConnection(self.aws.endpoint_url.removeprefix("http://"))
-        with closing(server) as connection:
-            connection.request(request.method, request.path, request.body, dict(request.headers))
-            found = connection.getresponse()
-            return Answer(status=found.status, body=found.read())
+        return relayed(self.aws.endpoint_url, request)
 
 
 def _elsewhere(_request: Request) -> Answer:
