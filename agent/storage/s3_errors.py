@@ -11,6 +11,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from agent.core.errors import AgentError
+from agent.model.iam import KMS_READ, KMS_WRITE, action_of
 from agent.settings import EncryptionSettings
 from agent.storage.s3_rules import (
     CUSTOMER_KEY,
@@ -32,15 +33,6 @@ FAILURES: Final = (BotoCoreError, ClientError, HTTPError, ResponseParserError, O
 # What OpenSSL says when trying again cannot help.
 _TLS_FOR_GOOD: Final = ("CERTIFICATE", "WRONG_VERSION", "doesn't match", "ca certificates")
 
-# The permission that each request needs.
-_ACTIONS: Final = {
-    "PutObject": "s3:PutObject",
-    "GetObject": "s3:GetObject",
-    "HeadObject": "s3:GetObject",
-    "ListObjectsV2": "s3:ListBucket",
-    "DeleteObject": "s3:DeleteObject",
-    "DeleteObjects": "s3:DeleteObject",
-}
 _READS: Final = frozenset({"GetObject", "HeadObject"})
 # An action or a key of KMS in the text of an AccessDenied, which is S3's code for its refusals too.
 _KMS_ACTION: Final = re.compile(r"\bkms:[A-Z]\w+")
@@ -131,7 +123,7 @@ def _rule_of_denied(operation: str, said: str, encryption: EncryptionSettings | 
     """
     if any(sign in said for sign in _KMS_SIGNS):
         found = _KMS_ACTION.search(said)
-        needed = found[0] if found else "kms:GenerateDataKey and kms:Decrypt"
+        needed = found[0] if found else f"{KMS_WRITE} and {KMS_READ}"
         return replace(
             KMS_KEY, hint=f"allow {needed} on the key, to this identity and in the key's own policy"
         )
@@ -144,7 +136,7 @@ def _rule_of_denied(operation: str, said: str, encryption: EncryptionSettings | 
 
 
 def _hint_for_denied(operation: str, encryption: EncryptionSettings | None) -> str:
-    hint = f"allow {_ACTIONS.get(operation, operation)} on the bucket"
+    hint = f"allow {action_of(operation)} on the bucket"
     if operation == "GetObject":
         return f"{hint}, and s3:ListBucket, without which a missing object looks forbidden"
     if operation != "PutObject":

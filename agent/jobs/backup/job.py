@@ -118,7 +118,7 @@ class BackupJob:
             outset = noted if isinstance(noted, Outset) else self._begin()
             return self._commit(self._wait(outset))
         except PermanentError:
-            self._clean_up()
+            self._clean_up_if_allowed()
             raise
         except Stopped:
             if self._context.stop.reason == CANCELED:
@@ -304,6 +304,18 @@ class BackupJob:
             remove_unnamed(self._ports.store, manifest)
         except (PermanentError, TransientError) as error:
             self._ports.log.warning("unnamed objects stay", code=error.code, reason=error.message)
+
+    def _clean_up_if_allowed(self) -> None:
+        """Clean up after a failure, which is told of even where nothing may be removed either."""
+        try:
+            self._clean_up()
+        except PermanentError as error:
+            self._ports.log.error(
+                "objects of a failed backup were not removed",
+                code=error.code,
+                reason=error.message,
+                hint=error.hint,
+            )
 
     def _clean_up(self) -> None:
         """Remove what the notes tell of, after a failure or a cancel."""

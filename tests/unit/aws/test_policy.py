@@ -81,6 +81,7 @@ def test_versions_are_kept_from_the_agent() -> None:
         (None, "", "AES256"),
         ({"algorithm": "AES256"}, "", "AES256"),
         ({"algorithm": "aws:kms"}, "", "aws:kms"),
+        ({"sse_customer_key": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}, _CUSTOMER, "AES256"),
     ],
 )
 def test_the_required_encryption_is_the_configured_one(

@@ -278,6 +278,19 @@ def test_a_storage_that_refuses_once_leaves_no_manifest_and_a_second_run_succeed
     assert result["backup"] in {one.backup_id for one in site.control.backups.entries()}
 
 
+def test_who_may_neither_write_nor_delete_is_told_of_the_write() -> None:
+    """What failed first is what is to be mended first."""
+    site = Site()
+
+    def fault(_call: int, method: str, key: str) -> None:
+        if method in {"put", "delete"}:
+            raise PermanentError("storage_denied", f"{method} of {key}")
+
+    site.store.fault = fault
+    with pytest.raises(PermanentError, match="put of"):
+        site.run(site.job())
+
+
 def test_a_storage_that_stays_away_ends_the_try_and_not_the_backup() -> None:
     """A transient error is left to the next coordinator, which goes on."""
     site = Site()
