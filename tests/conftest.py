@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from types import FrameType
 
 import pytest
+from bson import json_util
 
+from tests.testbed import secrecy
 from tests.testbed.aws import AwsServer
 from tests.testbed.clients import Client, closing_clients
 from tests.testbed.replica_set import ReplicaSet
@@ -83,6 +85,9 @@ def replica_set(shared_replica_set: ReplicaSet) -> Iterator[ReplicaSet]:
         node.wait_until_ready()
     shared_replica_set.wait_until_healthy()
     with shared_replica_set.client() as client:
+        control = client["backstay"]
+        for name in control.list_collection_names():
+            secrecy.check(json_util.dumps(control[name].find()), f"the collection {name}")
         _empty(client)
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,9 +15,12 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 from pymongo.write_concern import WriteConcern
 
+from tests.testbed import secrecy
+from tests.testbed.agents import Agent, AgentSpec, filesystem_storage
 from tests.testbed.clients import Client, Document
 from tests.testbed.hashes import contents, database_hashes, differences
 from tests.testbed.mongod import Node, NodeSpec
+from tests.testbed.process import remove_directory
 from tests.testbed.programs import REPOSITORY
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 from tests.testbed.s3 import Bucket, FastS3Server
@@ -243,3 +247,21 @@ def test_servers_die_with_the_process_that_started_them() -> None:
 
 def _takes_writes(admin: Database[Document]) -> bool:
     return bool(admin.command("hello")["isWritablePrimary"])
+
+
+def test_a_secret_that_an_agent_writes_is_found(lonely: ReplicaSet, tmp_path: Path) -> None:
+    """In its log, and in what a verb prints; wherever the secret was handed out."""
+    agent = Agent.start(AgentSpec(node=lonely.nodes[0], storage=filesystem_storage(tmp_path)))
+    try:
+        secret = "not-to-be-written-anywhere"
+        secrecy.check(secret, "what nobody handed out")
+        secrecy.keep_all({"s3": {"credentials": {"secret_access_key": secret}}})
+        with pytest.raises(AssertionError, match="what backstay list printed holds a secret"):
+            agent.verb("list", secret)
+        with (agent.directory / "log").open("a") as log:
+            log.write(f"oops: {secret}")
+        with pytest.raises(AssertionError, match="the log of an agent holds a secret"):
+            agent.kill()
+    finally:
+        remove_directory(agent.directory)
+        agent.kill()

@@ -13,6 +13,7 @@ from typing import Any, Self, cast
 
 import yaml
 
+from tests.testbed import secrecy
 from tests.testbed.mongod import Node
 from tests.testbed.process import Process, remove_directory, scratch_directory
 from tests.testbed.replica_set import ReplicaSet
@@ -75,6 +76,9 @@ class Agent:
     """A `backstay run` process beside one node; it keeps its configuration when restarted."""
 
     def __init__(self, spec: AgentSpec) -> None:
+        secrecy.keep_all(spec.storage)
+        secrecy.keep_all(spec.settings)
+        secrecy.keep_all(spec.environment)
         self.spec = spec
         self.directory = scratch_directory(f"agent-{spec.node.port}")
         self.config = self.directory / "config.yaml"
@@ -110,9 +114,12 @@ class Agent:
         )
 
     def kill(self) -> None:
-        """End the agent by SIGKILL. Idempotent."""
-        if self._process is not None:
-            self._process.kill()
+        """End the agent by SIGKILL, and see that it wrote no secret. Idempotent."""
+        if self._process is None:
+            return
+        secrecy.check(self._process.command_line(), "the process list")
+        self._process.kill()
+        secrecy.check(self.text(), "the log of an agent")
 
     def terminate(self, timeout_s: float = 15.0) -> int:
         """End the agent by SIGTERM and return its exit status.
@@ -150,6 +157,7 @@ class Agent:
             check=False,
             env=_environment(self.spec, self.directory),
         )
+        secrecy.check(done.stdout + done.stderr, f"what backstay {verb} printed")
         return CliResult(stdout=done.stdout, stderr=done.stderr, exit_status=done.returncode)
 
     def _last_run(self) -> Process:

@@ -25,7 +25,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.testbed import programs
+from tests.testbed import programs, secrecy
 from tests.testbed.loopback import HOST
 from tests.testbed.process import Process
 from tests.testbed.s3 import REGION, ServerProcess
@@ -50,6 +50,11 @@ class Keys:
     session_token: str | None = field(default=None, repr=False)
     expires_at: datetime | None = None
     arn: str
+
+    def __post_init__(self) -> None:
+        """Remember what is secret."""
+        secrecy.keep(self.secret_access_key)
+        secrecy.keep(self.session_token or "")
 
     def environment(self) -> dict[str, str]:
         """Return the variables that hand these keys to a process."""
@@ -111,7 +116,7 @@ def identity_token(subject: str, *, audience: str = AUDIENCE, life_s: float = 36
     }
     parts = [json.dumps({"alg": "RS256", "typ": "JWT"}).encode(), json.dumps(claims).encode()]
     encoded = [base64.urlsafe_b64encode(part) for part in [*parts, secrets.token_bytes(64)]]
-    return b".".join(part.rstrip(b"=") for part in encoded).decode()
+    return secrecy.keep(b".".join(part.rstrip(b"=") for part in encoded).decode())
 
 
 def error_code(call: Callable[[], object]) -> str | None:

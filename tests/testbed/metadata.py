@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.fakes.http_server import Answer, Request
+from tests.testbed import secrecy
 from tests.testbed.aws import ACCOUNT, Keys
 from tests.testbed.endpoint import Endpoint, text
 from tests.testbed.process import remove_directory, scratch_directory
@@ -98,7 +99,7 @@ class InstanceMetadata(Endpoint):
         ttl = request.headers.get(_TTL_HEADER, "")
         if not ttl.isdecimal() or not 1 <= int(ttl) <= _LONGEST_TTL_S:
             return Answer(status=400)
-        token = secrets.token_urlsafe(40)
+        token = secrecy.keep(secrets.token_urlsafe(40))
         self._tokens[token] = time.monotonic() + int(ttl)
         return text(token, {_TTL_HEADER: ttl})
 
@@ -163,7 +164,7 @@ class ContainerCredentials(Endpoint):
 
     def rotate_token(self) -> None:
         """Write a new token into the file; the old one is refused from now on."""
-        self._token = secrets.token_urlsafe(40)
+        self._token = secrecy.keep(secrets.token_urlsafe(40))
         self.token_file.write_text(self._token)
 
     def environment(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from tests.testbed import programs
+from tests.testbed import programs, secrecy
 from tests.testbed.clients import Client, Document, open_client
 from tests.testbed.loopback import HOST, free_port
 from tests.testbed.process import (
@@ -20,7 +20,7 @@ from tests.testbed.process import (
 from tests.testbed.waiting import eventually
 
 USER = "root"
-PASSWORD = "testbed-root-secret"
+PASSWORD = secrecy.keep("testbed-root-secret")
 
 _QUICK_PARAMETERS: Mapping[str, str | int] = {
     # dbHash at a cluster time, and configureFailPoint.

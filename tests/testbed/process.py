@@ -107,6 +107,13 @@ class Process:
         """Whether the process has not ended yet."""
         return self._popen.poll() is None
 
+    def command_line(self) -> str:
+        """Return what a process list shows of it; nothing when it has ended."""
+        if not self.is_running:
+            return ""
+        shown = Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        return shown.replace(b"\x00", b" ").decode()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when the process has ended."""
         self._popen.send_signal(number)

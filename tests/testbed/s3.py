@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.testbed import programs
+from tests.testbed import programs, secrecy
 from tests.testbed.loopback import HOST, free_port, wait_until_listening
 from tests.testbed.process import (
     Process,
@@ -67,7 +67,7 @@ class ServerProcess(ABC):
         self.port = free_port()
         self.endpoint_url = f"http://{HOST}:{self.port}"
         self.access_key_id = "TESTBED" + secrets.token_hex(6).upper()
-        self.secret_access_key = secrets.token_hex(20)
+        self.secret_access_key = secrecy.keep(secrets.token_hex(20))
         self.directory = scratch_directory(self.program)
         self._process: Process | None = None
 
