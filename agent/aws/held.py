@@ -51,6 +51,13 @@ class HeldKeys:
             held = self._held.get() or held
         return held.keys
 
+    def keep(self) -> None:
+        """Renew keys that last but soon end; a failure is told as by ``trouble``."""
+        held = self._held.get()
+        is_used = held is not None and not held.keys.is_over(self._clock.now())
+        if held is not None and is_used and self._claims(held):
+            self._renew_early(held)
+
     def peek(self) -> Keys | None:
         """Return the keys that were used last, without asking anybody."""
         held = self._held.get()

@@ -65,7 +65,13 @@ class Access:
             source=keys.source,
             identity=identity if of is keys else None,
             expires_at=keys.expires_at,
+            renewal_error=self._keys.trouble() or self._base.trouble(),
         )
+
+    def keep(self) -> None:
+        """Renew the keys if they soon end, though nobody needs them now; never fails."""
+        self._base.keep()
+        self._keys.keep()
 
     def identify(self) -> CredentialFacts:
         """Ask STS once for each set of keys whose they are, and return what is known.

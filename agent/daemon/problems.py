@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from agent.daemon.key_problems import of_storage
 from agent.model.archive import has_base
 from agent.model.backups import BackupEntry
 from agent.model.cluster_time import ClusterTime
@@ -73,14 +74,8 @@ def _of_agents(known: Known) -> Iterator[Problem]:
                 hint="start it there, or delete its document in status if the node is gone",
                 since=agent.updated_at,
             )
-        elif not agent.storage.ok:
-            yield Problem(
-                code="storage_unreachable",
-                level="error",
-                message=f"the agent of {agent.name} cannot use storage {agent.storage.label}",
-                hint=agent.storage.error or "",
-                since=known.now,
-            )
+        else:
+            yield from of_storage(agent, known.now)
 
 
 def _of_backups(known: Known) -> Iterator[Problem]:

@@ -16,6 +16,8 @@ HEARTBEAT_S: Final = 3.0
 # A storage that answered is asked again only now and then; one that did not, sooner.
 PROBE_S: Final = 60.0
 PROBE_AGAIN_S: Final = 10.0
+# Keys are looked at as often as this, which costs nothing until they are to be renewed.
+KEEP_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,19 @@ class Reports:
 
     storage: Callable[[], StorageStatus]
     archive: Callable[[], ArchiveReport | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What is known of the keys for the storage.
+
+    ``facts`` asks nobody; ``identify`` may ask once for each set of keys; ``keep`` renews keys
+    whose time has come. None of them fails.
+    """
+
+    facts: Callable[[], CredentialFacts]
+    identify: Callable[[], CredentialFacts]
+    keep: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,26 +164,23 @@ def _facts(status: AgentStatus) -> NodeFacts:
 
 
 class StorageWatch:
-    """Asks the main storage now and then whether it answers, from a thread of its own.
-
-    ``identify`` tells with whose keys; it may ask once for each set of them, and never fails.
-    """
+    """Asks the main storage now and then whether it answers, from a thread of its own."""
 
     def __init__(
         self,
         store: ObjectStore,
         first: StorageStatus,
         log: Log,
-        identify: Callable[[], CredentialFacts] | None = None,
+        credentials: Credentials,
     ) -> None:
         self._store = store
         self._log = log
-        self._identify = identify
+        self._credentials = credentials
         self._status = Shared(first)
 
     def status(self) -> StorageStatus:
-        """Return what the last probe found."""
-        return self._status.get()
+        """Return what the last probe found, and how it stands with the keys now."""
+        return _with(self._status.get(), self._credentials.facts())
 
     def begin(self) -> None:
         """Ask for the first time, when a person may still be watching.
@@ -179,7 +191,7 @@ class StorageWatch:
         try:
             self._store.probe()
         except TransientError as error:
-            self._learn(_text(error))
+            self._learn(error)
         else:
             self._learn(None)
 
@@ -187,37 +199,60 @@ class StorageWatch:
         """Probe until stopped."""
         while True:
             is_ok = self.probe()
-            if stop.wait(PROBE_S if is_ok else PROBE_AGAIN_S):
+            if self._rest(stop, PROBE_S if is_ok else PROBE_AGAIN_S):
                 return
+
+    def _rest(self, stop: Stop, rest_s: float) -> bool:
+        """Wait for the next probe, and return whether it is to stop.
+
+        Keys are renewed meanwhile, so that those of an idle agent do not end. While they cannot
+        be, the next probe comes soon, and shows when they are over.
+        """
+        rested_s = 0.0
+        while rested_s < rest_s:
+            if stop.wait(KEEP_S):
+                return True
+            rested_s += KEEP_S
+            self._credentials.keep()
+            if self._credentials.facts().renewal_error is not None:
+                rest_s = PROBE_AGAIN_S
+        return False
 
     def probe(self) -> bool:
         """Ask once; a change is logged."""
         try:
             self._store.probe()
         except (PermanentError, TransientError) as error:
-            self._learn(_text(error))
+            self._learn(error)
             return False
         self._learn(None)
         return True
 
-    def _learn(self, problem: str | None) -> None:
-        old = self._status.get()
-        if problem and old.error != problem:
-            self._log.error("storage does not answer", label=old.label, reason=problem)
-        elif old.error and not problem:
-            self._log.info("storage answers again", label=old.label)
-        new = replace(old, ok=problem is None, error=problem)
-        if self._identify is not None:
-            keys = self._identify()
-            if keys.source != old.credential_source and problem is None:
-                self._log.info("credentials found", label=old.label, source=keys.source)
-            new = replace(
-                new,
-                credential_source=keys.source,
-                identity=keys.identity,
-                expires_at=keys.expires_at,
+    def _learn(self, error: PermanentError | TransientError | None) -> None:
+        old, keys = self._status.get(), self._credentials.identify()
+        text = None if error is None else _text(error)
+        if error is not None and old.error != text:
+            self._log.error(
+                "storage does not answer", label=old.label, code=error.code, reason=text
             )
-        self._status.set(new)
+        elif old.error and error is None:
+            self._log.info("storage answers again", label=old.label)
+        if keys.source != old.credential_source and error is None:
+            self._log.info("credentials found", label=old.label, source=keys.source)
+        code = None if error is None else error.code
+        self._status.set(_with(replace(old, ok=error is None, error=text, error_code=code), keys))
+
+
+def _with(status: StorageStatus, keys: CredentialFacts) -> StorageStatus:
+    """Return a status with facts of keys; fresh ones of a source are whose the old ones were."""
+    is_same_source = keys.source == status.credential_source
+    return replace(
+        status,
+        credential_source=keys.source,
+        identity=keys.identity or (status.identity if is_same_source else None),
+        expires_at=keys.expires_at,
+        renewal_error=keys.renewal_error,
+    )
 
 
 def _text(error: PermanentError | TransientError) -> str:

@@ -28,11 +28,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialFacts:
-    """What may be told of the keys in use: their source, whose they are, and until when."""
+    """What may be told of the keys in use: their source, whose they are, and until when.
+
+    ``renewal_error``: why they could not be renewed when it was tried last.
+    """
 
     source: str
     identity: str | None = None
     expires_at: datetime | None = None
+    renewal_error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,9 @@ class StorageStatus:
     credential_source: str
     identity: str | None = None
     expires_at: datetime | None = None
+    renewal_error: str | None = None
     error: str | None = None
+    error_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,9 @@ def _of_agent(status: AgentStatus) -> Document:
             "credential_source": storage.credential_source,
             "identity": storage.identity,
             "expires_at": storage.expires_at,
+            "renewal_error": storage.renewal_error,
             "error": storage.error,
+            "error_code": storage.error_code,
         },
         "archive": status.archive and _of_report(status.archive),
     }

@@ -17,7 +17,7 @@ from agent.daemon.dispatcher import Dispatcher, DispatcherPorts
 from agent.daemon.gaps import GapBackups
 from agent.daemon.overview import Overview, OverviewPorts
 from agent.daemon.problems import ArchiveRules
-from agent.daemon.watch import Itself, NodeWatch, Reports, StorageWatch
+from agent.daemon.watch import Credentials, Itself, NodeWatch, Reports, StorageWatch
 from agent.jobs.backup.reading import ReadingPorts
 from agent.jobs.backup.worker import TaskRunner
 from agent.model.leases import LEASE_S, MARGIN_S, RENEW_S
@@ -94,7 +94,9 @@ class Assembly:
             bucket=store.describe(),
             credential_source="none",
         )
-        return StorageWatch(store, first, self.log, self.stores.identify)
+        stores = self.stores
+        credentials = Credentials(facts=stores.facts, identify=stores.identify, keep=stores.keep)
+        return StorageWatch(store, first, self.log, credentials)
 
     def node_watch(self, storage: StorageWatch) -> NodeWatch:
         """Return what writes this agent's heartbeats."""

@@ -35,6 +35,16 @@ class Stores:
             for label, one in self._settings.items()
         }
 
+    def facts(self) -> CredentialFacts:
+        """Return with whose keys the main storage is reached, as far as is known."""
+        access = self._access.get(self._main)
+        return CredentialFacts(source="none") if access is None else access.facts()
+
+    def keep(self) -> None:
+        """Renew the keys of every storage that soon end."""
+        for access in self._access.values():
+            access.keep()
+
     def identify(self) -> CredentialFacts:
         """Return with whose keys the main storage is reached; may ask STS."""
         access = self._access.get(self._main)

@@ -169,7 +169,15 @@ def agent_status(name: str) -> AgentStatus:
         started_at=NOW,
         updated_at=NOW,
         storage=StorageStatus(
-            label="main", ok=True, bucket="b", credential_source="environment", expires_at=NOW
+            label="main",
+            ok=False,
+            bucket="b",
+            credential_source="environment",
+            identity="arn",
+            expires_at=NOW,
+            renewal_error="r",
+            error="e",
+            error_code="c",
         ),
     )
 

@@ -78,3 +78,12 @@ def test_every_action_has_a_reason() -> None:
         s3: Any = storage.s3
         allowed |= set(policy.permissions(s3, s3.region).actions())
     assert allowed == named
+
+
+def test_every_promise_of_access_names_its_proof() -> None:
+    """Each row about another system has a test in its last column."""
+    rows = list(documents.rows(documents.section(ACCESS, "Coming from elsewhere")))
+    assert len(rows) > 20
+    bare = [row[0] for row in rows if "test_" not in row[-1]]
+    # Those of the commands by which roles are authorized come with the commands.
+    assert not [each for each in rows if each[0] in bare and "authorize_role" not in each[1]]

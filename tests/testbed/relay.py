@@ -1,6 +1,7 @@
 """A relay before an S3 server: it passes requests on, may change them, and tells what they were."""
 
 import http.client
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 
@@ -14,10 +15,18 @@ _OF_THE_CONNECTION = frozenset({"connection", "content-length", "date", "server"
 
 
 @contextmanager
-def relaying(url: str, change: Change | None = None) -> Iterator[Server]:
-    """Serve at an address of its own what a server gives; headers stay as they were signed."""
+def relaying(
+    url: str, change: Change | None = None, *, put_delay_s: float = 0.0
+) -> Iterator[Server]:
+    """Serve at an address of its own what a server gives; headers stay as they were signed.
+
+    Each upload rests for `put_delay_s`: a slow line, on which a small backup takes long.
+    """
+    line = threading.Event()
 
     def answer(request: Request) -> Answer:
+        if request.method == "PUT":
+            line.wait(put_delay_s)
         return relayed(url, request, change(request) if change is not None else request.headers)
 
     with serving(answer) as server:

@@ -157,6 +157,24 @@ def test_unknown_keys_are_looked_for_once_more(held: HeldKeys, giver: Giver) -> 
     assert held.get().access_key_id == "id-1"
 
 
+def test_keys_that_nobody_needs_are_renewed_too(
+    held: HeldKeys, giver: Giver, clock: VirtualClock
+) -> None:
+    """In time, not before; and keys that are over are left to whoever needs them."""
+    held.keep()
+    assert giver.asked_count == 0
+    held.get()
+    clock.move(44 * 60)
+    held.keep()
+    assert giver.asked_count == 1
+    clock.move(60)
+    held.keep()
+    assert giver.asked_count == 2
+    clock.move(3600)
+    held.keep()
+    assert giver.asked_count == 2
+
+
 def test_what_keeps_keys_from_being_renewed_is_told_until_they_are(
     held: HeldKeys, giver: Giver, clock: VirtualClock
 ) -> None:

@@ -11,14 +11,16 @@ from tests.docs.sources import AGENT
 # Calls of boto3's clients for S3 and STS that need a permission, as they stand in the source.
 _CALL = re.compile(
     r"\.((?:put|get|head|list|delete|copy|create|upload|abort|complete)_(?:object|bucket|multipart)"
-    r"\w*|assume_role\w*)\("
+    r"\w*|assume_role\w*)[(,]"
 )
 # The token is the permission.
 _FREE = {"AssumeRoleWithWebIdentity"}
+# Called by botocore itself, or to look at a bucket's rules.
+_ELSEWHERE = {"AssumeRole", "GetBucketVersioning", "GetBucketLifecycleConfiguration"}
 
 
 def test_every_request_in_the_source_has_its_action() -> None:
-    """What is called is known, so that errors, policies and the check can name it."""
+    """What is called is known, so that errors and policies can name it; and no other is."""
     rooms = ("aws", "storage")
     sources = [path for room in rooms for path in (AGENT / room).rglob("*.py")]
     called = {
@@ -28,6 +30,7 @@ def test_every_request_in_the_source_has_its_action() -> None:
     }
     assert {"PutObject", "ListObjectsV2", "DeleteObjects"} <= called
     assert not called - set(ACTIONS) - _FREE
+    assert not set(ACTIONS) - called - _ELSEWHERE
 
 
 def test_an_unknown_request_is_its_own_action() -> None:

@@ -1,0 +1,69 @@
+"""What an agent tells of its storage between two probes."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.core import log as logs
+from agent.core.errors import PermanentError, TransientError
+from agent.daemon.watch import Credentials, StorageWatch
+from agent.model.status import CredentialFacts, StorageStatus
+from tests.fakes.clock import VirtualClock
+from tests.fakes.store import MemoryStore, fail_from
+
+FIRST = StorageStatus(label="main", ok=True, bucket="memory", credential_source="none")
+NOW = VirtualClock().now()
+
+
+class Watched:
+    """A watch over a store in memory, and keys that a test changes."""
+
+    def __init__(self) -> None:
+        self.keys = CredentialFacts(source="instance profile", expires_at=NOW)
+        self.arn: str | None = "arn:one"
+        self.store = MemoryStore()
+        self.kept_count = 0
+        credentials = Credentials(facts=lambda: self.keys, identify=self._identify, keep=self._keep)
+        self.watch = StorageWatch(self.store, FIRST, logs.get(), credentials)
+
+    def _keep(self) -> None:
+        self.kept_count += 1
+
+    def _identify(self) -> CredentialFacts:
+        return replace(self.keys, identity=self.arn)
+
+
+def test_the_keys_are_those_of_now() -> None:
+    """They are renewed between probes; whose they are stays until it is asked again."""
+    watched = Watched()
+    assert watched.watch.probe()
+    watched.keys = replace(watched.keys, renewal_error="gone")
+    found = watched.watch.status()
+    assert ("arn:one", NOW, "gone") == (found.identity, found.expires_at, found.renewal_error)
+    watched.keys = CredentialFacts(source="container")
+    found = watched.watch.status()
+    assert ("container", None, None) == (
+        found.credential_source,
+        found.identity,
+        found.renewal_error,
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientError("credentials_unavailable", "no keys", hint="look"),
+        PermanentError("storage_denied", "no keys", hint="look"),
+    ],
+)
+def test_a_failure_has_its_code_and_goes_with_it(error: TransientError | PermanentError) -> None:
+    """Text and hint for people, the code for problems."""
+    watched = Watched()
+    watched.store.fault = fail_from(1, error)
+    assert not watched.watch.probe()
+    found = watched.watch.status()
+    assert (False, error.code, "no keys; look") == (found.ok, found.error_code, found.error)
+    watched.store.fault = None
+    assert watched.watch.probe()
+    found = watched.watch.status()
+    assert (True, None, None) == (found.ok, found.error_code, found.error)
