@@ -1,4 +1,4 @@
-"""The one job that runs, in a thread of its own."""
+"""A job that runs, in a thread of its own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -9,7 +9,7 @@ from agent.core.errors import LeaseLost, TransientError
 from agent.core.flow import Stop
 from agent.core.keeper import Held, Keeper
 from agent.core.log import Log
-from agent.daemon.active import ActiveJob, JobPorts
+from agent.daemon.active import JobPorts
 from agent.daemon.decisions import (
     Accept,
     CancelTarget,
@@ -21,11 +21,11 @@ from agent.daemon.decisions import (
 )
 from agent.daemon.gaps import GapBackups
 from agent.daemon.overview import Overview
+from agent.daemon.slots import Slots
 from agent.model.commands import CommandRecord
 from agent.model.leases import COORDINATOR, LEASE_S, Grant
 from agent.model.outcome import Failure, Outcome
 from agent.model.states import END_STATES, State
-from agent.model.status import Running
 from agent.ports import Boards
 
 # The cluster's status is written at least this often; progress too.
@@ -61,8 +61,7 @@ class Coordinator:
         self._grant: Grant | None = None
         self._held: Held | None = None
         self._has_begun = False
-        self._active: ActiveJob | None = None
-        self._tries: dict[object, int] = {}
+        self._slots = Slots(ports.jobs)
         self._status_at = 0.0
 
     def run(self, stop: Stop) -> None:
@@ -77,7 +76,7 @@ class Coordinator:
 
     def _pause_s(self) -> float:
         """While a job runs, its end is noticed soon, whatever the interval of looks."""
-        return self._ports.poll_s if self._active is None else min(BUSY_S, self._ports.poll_s)
+        return self._ports.poll_s if self._slots.is_empty else min(BUSY_S, self._ports.poll_s)
 
     def _tick_safely(self, stop: Stop) -> None:
         try:
@@ -94,9 +93,7 @@ class Coordinator:
         """Look once: keep or take the lease, then decide about every open command."""
         if not self._leads():
             return
-        if self._active is not None and not self._active.is_alive:
-            self._active.settle()
-            self._active = None
+        self._slots.settle()
         for _ in range(2):
             decisions = self._decisions()
             for decision in decisions:
@@ -142,10 +139,8 @@ class Coordinator:
         self._has_begun = True
 
     def resign(self, reason: str) -> None:
-        """Stop the job, if one runs, and hand the lease back."""
-        if self._active is not None:
-            self._active.end(reason)
-            self._active = None
+        """Stop the jobs that run, and hand the lease back."""
+        self._slots.end(reason)
         if self._held is not None:
             self._ports.keeper.drop(self._held)
             self._held = None
@@ -161,7 +156,7 @@ class Coordinator:
     def _decisions(self) -> list[Decision]:
         return decide(
             self._ports.boards.commands.open_commands(),
-            is_busy=self._active is not None,
+            places=self._slots.places,
             now=self._ports.boards.status.server_now(),
             ttl_s=self._ports.ttl_s,
         )
@@ -187,19 +182,9 @@ class Coordinator:
             case Start():
                 self._start(decision, stop)
 
-    def _start(self, decision: Start, stop: Stop) -> None:
-        if self._active is not None or self._held is None or self._grant is None:
-            return
-        job = decision.record.command_id
-        self._tries[job] = self._tries.get(job, 0) + 1
-        self._active = ActiveJob(
-            decision.record,
-            decision.request,
-            self._ports.jobs,
-            token=self._grant.token,
-            tries=self._tries[job],
-        )
-        self._active.start(self._held, stop)
+    def _start(self, turn: Start, stop: Stop) -> None:
+        if self._held is not None and self._grant is not None:
+            self._slots.start(turn, token=self._grant.token, held=self._held, stop=stop)
 
     def _cancel(self, record: CommandRecord, target: CommandRecord | None) -> None:
         """Bring a cancel to its end once its target has come to one."""
@@ -212,8 +197,8 @@ class Coordinator:
             self._move(record, State.REJECTED, failure=failure)
         elif target is None:
             self._end_cancel(record)
-        elif self._active is not None and self._active.record.command_id == target.command_id:
-            if not self._active.cancel():
+        elif (active := self._slots.find(target.command_id)) is not None:
+            if not active.cancel():
                 failure = Failure(
                     code="too_late_to_cancel",
                     message="the work has come too far to be undone; it goes on to its end",
@@ -276,19 +261,7 @@ class Coordinator:
         if self._grant is None or now - self._status_at < STATUS_S / 2:
             return
         self._status_at = now
-        status = self._ports.overview.look(self._ports.agent, self._running())
+        status = self._ports.overview.look(self._ports.agent, self._slots.report())
         self._ports.boards.status.write_cluster(status, self._grant.token)
         if self._ports.gaps is not None and status.open_gap is not None:
             self._ports.gaps.mend(status.open_gap)
-
-    def _running(self) -> Running | None:
-        if self._active is None:
-            return None
-        progress, eta_s = self._active.report()
-        return Running(
-            command_id=self._active.record.command_id,
-            command=self._active.request.command,
-            phase=progress.phase,
-            percent=progress.percent,
-            eta_s=eta_s,
-        )

@@ -51,16 +51,24 @@ class CancelTarget:
 Decision = Expire | Reject | Accept | Start | CancelTarget
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """What runs, by id, and how many more jobs may: that write data, and beside those."""
+
+    taken: tuple[object, ...]
+    data: int
+    beside: int
+
+
 def decide(
-    commands: Sequence[CommandRecord], *, is_busy: bool, now: datetime, ttl_s: float
+    commands: Sequence[CommandRecord], *, places: Places, now: datetime, ttl_s: float
 ) -> list[Decision]:
     """Return what to do now about the open commands, which are oldest first.
 
-    One job runs at a time, the oldest first; one that is already ``running`` goes before all.
-    A cancel never waits.
+    One job that writes data runs at a time; others run beside it. A cancel never waits.
     """
     decisions: list[Decision] = []
-    turn: Start | None = None
+    waiting: list[Start] = []
     for record in commands:
         try:
             request = parse(record.options)
@@ -75,13 +83,23 @@ def decide(
         elif isinstance(request, Cancel):
             target = next((one for one in commands if one.command_id == request.target), None)
             decisions.append(CancelTarget(record=record, target=target))
-        elif turn is None or (
-            record.state is State.RUNNING and turn.record.state is not State.RUNNING
-        ):
-            turn = Start(record=record, request=request)
-    if turn is not None and not is_busy:
-        decisions.append(turn)
-    return decisions
+        elif record.command_id not in places.taken:
+            waiting.append(Start(record=record, request=request))
+    return [*decisions, *turns(waiting, places)]
+
+
+def turns(waiting: Sequence[Start], places: Places) -> list[Start]:
+    """Return those whose turn it is: the oldest first, but one that was running before all."""
+    data, beside = places.data, places.beside
+    found: list[Start] = []
+    for each in sorted(waiting, key=lambda one: one.record.state is not State.RUNNING):
+        if each.request.writes_data and data > 0:
+            data -= 1
+            found.append(each)
+        elif not each.request.writes_data and beside > 0:
+            beside -= 1
+            found.append(each)
+    return found
 
 
 def _is_late(record: CommandRecord, now: datetime, ttl_s: float) -> bool:

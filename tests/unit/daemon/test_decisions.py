@@ -3,8 +3,18 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from agent.daemon.decisions import Accept, CancelTarget, Decision, Expire, Reject, Start, decide
-from agent.model.commands import CommandRecord
+from agent.daemon.decisions import (
+    Accept,
+    CancelTarget,
+    Decision,
+    Expire,
+    Places,
+    Reject,
+    Start,
+    decide,
+    turns,
+)
+from agent.model.commands import Backup, Cancel, CommandRecord
 from agent.model.states import State
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
@@ -22,8 +32,11 @@ def _record(
     )
 
 
-def _decide(*records: CommandRecord, is_busy: bool = False) -> list[tuple[type[Decision], object]]:
-    decisions = decide(records, is_busy=is_busy, now=NOW, ttl_s=3600)
+FREE = Places(taken=(), data=1, beside=2)
+
+
+def _decide(*records: CommandRecord, places: Places = FREE) -> list[tuple[type[Decision], object]]:
+    decisions = decide(records, places=places, now=NOW, ttl_s=3600)
     return [(type(one), one.record.command_id) for one in decisions]
 
 
@@ -41,8 +54,12 @@ def test_a_new_command_is_accepted_and_the_oldest_accepted_one_starts() -> None:
 
 
 def test_nothing_starts_while_a_job_runs() -> None:
-    """Later commands wait."""
-    assert [] == _decide(_record(1, State.RUNNING, BACKUP), is_busy=True)
+    """Later commands wait, also while the job that runs is still being planned."""
+    places = Places(taken=(1,), data=0, beside=2)
+    for state in (State.RUNNING, State.ACCEPTED):
+        assert [] == _decide(
+            _record(1, state, BACKUP), _record(2, State.ACCEPTED, BACKUP), places=places
+        )
 
 
 def test_a_job_that_lost_its_coordinator_goes_on_before_all_others() -> None:
@@ -65,7 +82,7 @@ def test_nonsense_is_rejected_with_the_field_named() -> None:
     """What the validator let through ends in the document, not in the log."""
     [decision] = decide(
         [_record(1, None, {"command": "backup", "namespace": "shop.*"})],
-        is_busy=False,
+        places=FREE,
         now=NOW,
         ttl_s=3600,
     )
@@ -81,7 +98,7 @@ def test_a_cancel_does_not_wait_for_the_job_that_runs() -> None:
             _record(2, State.ACCEPTED, {"command": "cancel", "target": "1"}),
             _record("1", State.ACCEPTED, BACKUP),
         ],
-        is_busy=True,
+        places=Places(taken=(1,), data=0, beside=2),
         now=NOW,
         ttl_s=3600,
     )
@@ -89,3 +106,17 @@ def test_a_cancel_does_not_wait_for_the_job_that_runs() -> None:
     assert isinstance(decision, CancelTarget)
     assert decision.target is not None
     assert decision.target.command_id == "1"
+
+
+def test_jobs_that_write_no_data_run_beside_as_many_as_there_are_places() -> None:
+    """They neither wait for the job that writes data nor keep it from its turn."""
+    reading = [
+        Start(record=_record(name, State.ACCEPTED, {}), request=Cancel(target=0))
+        for name in (1, 2, 4)
+    ]
+    writing = Start(record=_record(3, State.ACCEPTED, BACKUP), request=Backup())
+    waiting = [*reading[:2], writing, reading[2]]
+
+    assert [1, 2, 3] == [one.record.command_id for one in turns(waiting, FREE)]
+    busy = Places(taken=(9,), data=0, beside=1)
+    assert [1] == [one.record.command_id for one in turns(waiting, busy)]
