@@ -1,6 +1,7 @@
 """How one bucket is reached: whose keys sign, who that is, and until when."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 _AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Identity:
+    """What STS said of the keys, if it was asked."""
+
+    keys: Keys | None = None
+    arn: str | None = None
+    why_not: Exception | None = None
+
+
 class Access:
     """The keys for one bucket, shared by all clients that it makes.
 
@@ -41,7 +51,7 @@ class Access:
         self._keys, role = base, settings.role
         if role is not None:
             self._keys = HeldKeys(lambda: assume(role, base, self._sts), clock, log)
-        self._identity: Shared[tuple[Keys | None, str | None]] = Shared((None, None))
+        self._identity: Shared[_Identity] = Shared(_Identity())
 
     def connect(self, settings: S3Settings | None = None) -> "S3Client":
         """Return a client; it makes one attempt per call, but for keys that are over.
@@ -60,10 +70,10 @@ class Access:
         keys = self._keys.peek()
         if keys is None:
             return CredentialFacts(source="none")
-        of, identity = self._identity.get()
+        told = self._identity.get()
         return CredentialFacts(
             source=keys.source,
-            identity=identity if of is keys else None,
+            identity=told.arn if told.keys is keys else None,
             expires_at=keys.expires_at,
             renewal_error=self._keys.trouble() or self._base.trouble(),
         )
@@ -80,17 +90,28 @@ class Access:
         failure is no error: nothing needs the answer.
         """
         keys = self._keys.peek()
-        if keys is not None and self._identity.get()[0] is not keys and self._has_sts():
-            self._identity.set((keys, self._ask(keys)))
+        if keys is not None and self._identity.get().keys is not keys and self.has_sts():
+            self._identity.set(self._ask(keys))
         return self.facts()
 
-    def _has_sts(self) -> bool:
+    def fetch(self) -> Keys:
+        """Return the keys in use, fetched if there were none. Raises: as ``connect`` says."""
+        return self._keys.get()
+
+    def why_unknown(self, keys: Keys) -> Exception | None:
+        """Ask STS anew whose the keys are; return why it did not tell, None if it did."""
+        told = self._ask(keys)
+        self._identity.set(told)
+        return told.why_not
+
+    def has_sts(self) -> bool:
+        """Whether there is an STS that knows the keys."""
         url = self._settings.endpoint_url
         if url is None or self._sts.endpoint_url is not None:
             return True
         return (urlsplit(url).hostname or "").endswith(_AMAZON)
 
-    def _ask(self, keys: Keys) -> str | None:
+    def _ask(self, keys: Keys) -> _Identity:
         try:
             client = self._sts.client(
                 "sts",
@@ -98,6 +119,6 @@ class Access:
                 aws_secret_access_key=keys.secret_access_key,
                 aws_session_token=keys.session_token,
             )
-            return client.get_caller_identity()["Arn"]
-        except FAILURES:
-            return None
+            return _Identity(keys=keys, arn=client.get_caller_identity()["Arn"])
+        except FAILURES as error:
+            return _Identity(keys=keys, why_not=error)

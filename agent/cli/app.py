@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from agent import __version__
+from agent.cli.check import check
 from agent.cli.console import Program
 from agent.cli.exits import EPILOG
 from agent.cli.look import list_, show, status
@@ -39,7 +40,20 @@ def backstay(context: click.Context) -> None:
         context.obj = real_program()
 
 
-for _verb in (run, init, policy, backup, restore, list_, show, status, cancel, delete, resync):
+for _verb in (
+    run,
+    init,
+    policy,
+    check,
+    backup,
+    restore,
+    list_,
+    show,
+    status,
+    cancel,
+    delete,
+    resync,
+):
     backstay.add_command(_verb)
 
 

@@ -101,6 +101,7 @@ class Program:
     run_agent: Callable[[Settings, Stop], None]
     region_of: Callable[[S3Settings], str | None]
     """The region of a bucket, if settings or environment name one."""
+    check_here: Callable[[Settings], Document]
     clock: Clock
     look_s: float
     """Seconds between looks at a command that is followed."""

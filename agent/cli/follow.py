@@ -121,14 +121,17 @@ class _Patience:
             self._wondered = False
 
     def _reason(self, sight: Sight) -> str:
-        status = self._at.console.status
-        now = status.server_now()
-        fresh = timedelta(seconds=STALE_S)
-        if not any(now - agent.updated_at <= fresh for agent in status.agents()):
+        if not any_lives(self._at.console):
             return "no agent is there to do it: start `backstay run` beside each node"
         if sight.state is State.ACCEPTED:
             return "it is being planned, or waits for its turn: one job writes data at a time"
         return "no agent has taken it yet"
+
+
+def any_lives(console: Console) -> bool:
+    """Whether any agent was heard of lately. Raises: TransientError."""
+    now, fresh = console.status.server_now(), timedelta(seconds=STALE_S)
+    return any(now - agent.updated_at <= fresh for agent in console.status.agents())
 
 
 def _leave(at: Terminal, command_id: object) -> None:

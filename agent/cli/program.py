@@ -25,6 +25,7 @@ def real_program() -> Program:
         open_console=wiring.open_console,
         run_agent=wiring.run_agent,
         region_of=region,
+        check_here=wiring.check_here,
         clock=SystemClock(),
         look_s=0.3,
     )

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from agent.cli import words
 from agent.cli.console import Document
+from agent.cli.findings import show_findings
 from agent.cli.screen import Screen, facts
 from agent.cli.sight import Sight
 from agent.model.outcome import Failure
@@ -44,6 +45,9 @@ def show_end(screen: Screen, sight: Sight) -> None:
 
 def show_result(screen: Screen, sight: Sight) -> None:
     """Print what a command tells at its end, of a dry run the plan, too."""
+    if sight.command == "check":
+        show_findings(screen, sight.result)
+        return
     rows = _rows(sight.result)
     if rows:
         screen.table(facts(rows))

@@ -2,20 +2,23 @@
 
 import logging
 import sys
-from typing import Literal, cast
+from typing import Literal, TextIO, cast
 
 import structlog
 
 Log = structlog.stdlib.BoundLogger
 
 
-def configure(log_format: Literal["json", "console"], level: str) -> None:
-    """Set up logging for the process; called once, by the command line."""
+def configure(
+    log_format: Literal["json", "console"], level: str, *, to: TextIO | None = None
+) -> None:
+    """Set up logging for the process; called once. Default: to standard output."""
+    stream = to or sys.stdout
     renderer: structlog.typing.Processor
     if log_format == "json":
         renderer = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -27,7 +30,7 @@ def configure(log_format: Literal["json", "console"], level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
 

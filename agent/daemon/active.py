@@ -16,7 +16,7 @@ from agent.model.progress import Phase, Progress, eta_s
 from agent.model.states import State
 from agent.model.status import EventLevel
 from agent.ports import Boards
-from agent.ports.work import CANCELED, Job, JobContext
+from agent.ports.work import CANCELED, Job, JobContext, JobError
 
 # A job that transient faults ended so often is given up: each time was minutes of retries.
 MOST_TRIES: Final = 3
@@ -127,6 +127,8 @@ class ActiveJob:
                 self._move(State.FAILED, failure=failure_of(error))
             else:
                 self._log.warning("job will be tried again", code=error.code, reason=error.message)
+        except JobError as error:
+            self._move(State.FAILED, result=error.result, failure=failure_of(error))
         except PermanentError as error:
             begun = self.record.state is State.RUNNING
             self._move(State.FAILED if begun else State.REJECTED, failure=failure_of(error))
@@ -193,6 +195,7 @@ class ActiveJob:
             return
         self._tell(new, failure)
         self._ports.boards.tasks.remove(self.record.command_id)
+        self._ports.boards.questions.remove(self.record.command_id)
         self._ports.boards.notes.forget(self.record.command_id)
 
     def _tell(self, new: State, failure: Failure | None) -> None:

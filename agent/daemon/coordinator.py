@@ -129,10 +129,11 @@ class Coordinator:
         # Somebody may have dropped the control database, and with it validators and indexes.
         self._ports.prepare()
         boards = self._ports.boards
-        for job in boards.notes.jobs():
+        for job in (*boards.notes.jobs(), *boards.questions.jobs()):
             record = boards.commands.get(job)
             if record is None or record.state in END_STATES:
                 boards.tasks.remove(job)
+                boards.questions.remove(job)
                 boards.notes.forget(job)
         if not boards.catalogue.entries():
             boards.commands.insert({"command": "resync"})

@@ -135,13 +135,20 @@ class Resync(_Request):
     storage: str | None = Field(None, description="label of a configured storage; absent: all")
 
 
-Request = Backup | Restore | Cancel | Delete | Resync
+class Check(_Request):
+    """Let every agent test its storages, credentials and privileges."""
+
+    command: Literal["check"] = "check"
+
+
+Request = Backup | Restore | Cancel | Delete | Resync | Check
 REQUESTS: Final[dict[str, type[Request]]] = {
     "backup": Backup,
     "restore": Restore,
     "cancel": Cancel,
     "delete": Delete,
     "resync": Resync,
+    "check": Check,
 }
 
 # What agents add to a command's document, with the BSON types of each.
@@ -192,7 +199,7 @@ def parse(options: Mapping[str, object]) -> Request:
         raise PermanentError(
             "bad_command",
             "; ".join(faults),
-            hint=f"{name} takes: {', '.join(_option_names(model))}",
+            hint=f"{name} takes{_options_of(model)}",
         ) from error
 
 
@@ -205,9 +212,9 @@ def _frozen(value: object) -> object:
     return value
 
 
-def _option_names(model: type[Request]) -> list[str]:
-    names = (field.alias or name for name, field in model.model_fields.items())
-    return sorted(name for name in names if name != "command")
+def _options_of(model: type[Request]) -> str:
+    names = {field.alias or name for name, field in model.model_fields.items()} - {"command"}
+    return f": {', '.join(sorted(names))}" if names else " no options"
 
 
 _WORDS: Final[Mapping[str, str]] = {

@@ -3,6 +3,7 @@
     <replset>/backups/<id>/manifest.json
     <replset>/backups/<id>/data/<db>/<collection>/<task>-<token>-<seq>.bson.zst
     <replset>/oplog/<replica set id>/<yyyymmdd>/<begin>_<last>.bson.zst
+    <replset>/check/<agent>/<time>-<name>
 
 Keys are relative to the storage's prefix. Parts that come from users are percent-encoded,
 byte by byte, unless they are letters, digits or one of ``-_~``, and dots that do not stand alone
@@ -28,6 +29,7 @@ _MANIFEST: Final = re.compile(r"([^/]+)/backups/([^/]+)/manifest\.json")
 _SEGMENT: Final = re.compile(
     r"([^/]+)/oplog/([^/]+)/\d{8}/(\d{10}\.\d{10})_(\d{10}\.\d{10})\.bson\.zst", re.ASCII
 )
+_CHECK: Final = re.compile(r"[^/]+/check/[^/]+/(\d{8}T\d{6}Z)-[0-9A-Za-z]+", re.ASCII)
 _CUT: Final = re.compile(r".*![0-9a-f]{64}", re.ASCII)
 # An escape that a cut went through.
 _HALF_ESCAPE: Final = re.compile(r"%[0-9A-F]?\Z")
@@ -154,6 +156,27 @@ def parse_segment(key: str) -> tuple[str, str, ClusterTime, ClusterTime] | None:
     begin, last = ClusterTime.parse(found[3]), ClusterTime.parse(found[4])
     is_in_its_day = segment(replset, replset_id, begin, last) == key
     return (replset, replset_id, begin, last) if is_in_its_day else None
+
+
+def checks_root(replset: str, agent: str) -> str:
+    """Return the prefix of what an agent writes to test a storage."""
+    return f"{encode(replset)}/check/{encode(agent)}/"
+
+
+def check_object(replset: str, agent: str, made_at: datetime, name: str) -> str:
+    """Return the key of an object that tests a storage; ``name`` is letters and digits."""
+    return f"{checks_root(replset, agent)}{backup_id(made_at)}-{name}"
+
+
+def check_time(key: str) -> datetime | None:
+    """Return when an object that tests a storage was made, to the second; None of any other."""
+    found = _CHECK.fullmatch(key)
+    if found is None:
+        return None
+    try:
+        return backup_time(found[1])
+    except ValueError:
+        return None
 
 
 def _decode_ours(part: str) -> str | None:

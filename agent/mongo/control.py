@@ -1,6 +1,6 @@
 """The control database: its collections, created at start by whichever agent comes first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -61,6 +61,11 @@ def _wanted() -> tuple[_Wanted, ...]:
                     partialFilterExpression={"keys": {"$exists": True}},
                 ),
                 IndexModel([("body", 1), ("part", 1)], name="bodies"),
+                IndexModel(
+                    [("agent", 1)],
+                    name="questions",
+                    partialFilterExpression={"kind": "question"},
+                ),
             ),
         ),
         _Wanted(name=LEASES),
@@ -83,6 +88,28 @@ def prepare(database: Database[Document]) -> None:
                 _index(database, wanted)
 
 
+def outdated(database: Database[Document]) -> list[str]:
+    """Say what ``prepare`` would create or change; writes nothing."""
+    with translated():
+        present = {each["name"]: each for each in database.list_collections()}
+        return [fault for wanted in _wanted() for fault in _faults(database, wanted, present)]
+
+
+def _faults(
+    database: Database[Document], wanted: _Wanted, present: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    found = present.get(wanted.name)
+    if found is None:
+        yield f"{wanted.name} is missing"
+        return
+    if not _is_alike(wanted, found):
+        yield f"{wanted.name} is not what the agents would create"
+    elif _is_changed(wanted, found):
+        yield f"the validator of {wanted.name} is not of this version"
+    missing = _missing_indexes(database, wanted) if wanted.indexes else []
+    yield from (f"{wanted.name} lacks the index {each.document['name']}" for each in missing)
+
+
 def _create(database: Database[Document], wanted: _Wanted) -> Mapping[str, Any]:
     try:
         database.command({"create": wanted.name, **wanted.options, **_MAJORITY})
@@ -94,25 +121,36 @@ def _create(database: Database[Document], wanted: _Wanted) -> Mapping[str, Any]:
 
 
 def _adjust(database: Database[Document], wanted: _Wanted, found: Mapping[str, Any]) -> None:
-    options = found.get("options", {})
-    if found.get("type") != "collection" or bool(options.get("capped")) != bool(
-        wanted.options.get("capped")
-    ):
+    if not _is_alike(wanted, found):
         raise PermanentError(
             "control_unfit",
             f"{database.name}.{wanted.name} is there, but is not what the agents would create",
             hint="drop it, or name another control.database",
         )
-    if "validator" not in wanted.options:
-        return
-    # listCollections leaves out validationLevel and validationAction that are the defaults.
-    if any(options.get(key) != value for key, value in wanted.options.items()):
+    if _is_changed(wanted, found):
         database.command({"collMod": wanted.name, **wanted.options, **_MAJORITY})
 
 
+def _is_alike(wanted: _Wanted, found: Mapping[str, Any]) -> bool:
+    is_capped = bool(found.get("options", {}).get("capped"))
+    return found.get("type") == "collection" and is_capped == bool(wanted.options.get("capped"))
+
+
+def _is_changed(wanted: _Wanted, found: Mapping[str, Any]) -> bool:
+    """Whether the validator is another one."""
+    # listCollections leaves out what is the default.
+    options = {"validationAction": "error", **found.get("options", {})}
+    return "validator" in wanted.options and any(
+        options.get(key) != value for key, value in wanted.options.items()
+    )
+
+
 def _index(database: Database[Document], wanted: _Wanted) -> None:
-    collection = database[wanted.name]
-    present = {str(index["name"]) for index in collection.list_indexes()}
-    missing = [each for each in wanted.indexes if each.document["name"] not in present]
+    missing = _missing_indexes(database, wanted)
     if missing:
-        collection.create_indexes(missing)
+        database[wanted.name].create_indexes(missing)
+
+
+def _missing_indexes(database: Database[Document], wanted: _Wanted) -> list[IndexModel]:
+    present = {str(index["name"]) for index in database[wanted.name].list_indexes()}
+    return [each for each in wanted.indexes if each.document["name"] not in present]

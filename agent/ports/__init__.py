@@ -13,12 +13,13 @@ from agent.ports.control import (
     EventLog,
     JobNotes,
     LeaseStore,
+    QuestionBoard,
     StatusBoard,
     TaskBoard,
 )
 from agent.ports.restore import ReplayTarget, RestoreTarget, SwitchTarget, ViewRule
 from agent.ports.storage import ObjectStore, StoredObject
-from agent.ports.work import CANCELED, Job, JobContext
+from agent.ports.work import CANCELED, Job, JobContext, JobError
 
 __all__ = [
     "CANCELED",
@@ -30,12 +31,14 @@ __all__ = [
     "EventLog",
     "Job",
     "JobContext",
+    "JobError",
     "JobNotes",
     "LeaseStore",
     "NodeReader",
     "ObjectStore",
     "OplogReader",
     "OplogTail",
+    "QuestionBoard",
     "Read",
     "ReplayTarget",
     "RestoreTarget",

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from agent.model.backups import BackupEntry
+from agent.model.check import Finding
 from agent.model.commands import CommandRecord
 from agent.model.leases import Grant
 from agent.model.outcome import Outcome
@@ -151,6 +152,37 @@ class TaskBoard(Protocol):
         ...
 
 
+class QuestionBoard(Protocol):
+    """What the coordinator asks every agent to find out, and their answers."""
+
+    def ask(self, job: object, agents: Sequence[str], token: int) -> None:
+        """Ask agents for their findings; who was asked before is not asked again.
+
+        Raises: LeaseLost if the job was asked for under a larger token.
+        """
+        ...
+
+    def waiting(self, agent: str) -> Sequence[object]:
+        """Return the jobs that wait for this agent's answer."""
+        ...
+
+    def answer(self, job: object, agent: str, findings: Sequence[Finding]) -> None:
+        """Answer for an agent. The first answer stays; no error if the job is over."""
+        ...
+
+    def answers(self, job: object) -> Mapping[str, Sequence[Finding] | None]:
+        """Return every agent that was asked, with its findings once it has answered."""
+        ...
+
+    def remove(self, job: object) -> None:
+        """Remove the questions of a job, and the answers; no error if there are none."""
+        ...
+
+    def jobs(self) -> Sequence[object]:
+        """Return the jobs that have questions."""
+        ...
+
+
 class StatusBoard(Protocol):
     """The status collection."""
 
@@ -206,6 +238,7 @@ class Boards:
     commands: CommandBoard
     tasks: TaskBoard
     notes: JobNotes
+    questions: QuestionBoard
     status: StatusBoard
     catalogue: BackupCatalogue
     events: EventLog

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from agent.core.errors import PermanentError
 from agent.core.flow import Stop
 from agent.model.progress import Progress
 
@@ -28,6 +29,14 @@ class JobContext:
     held: Callable[[], None]
 
 
+class JobError(PermanentError):
+    """The work was done to its end, and what it found is a failure; ``result`` says all of it."""
+
+    def __init__(self, code: str, message: str, *, hint: str, result: Mapping[str, object]) -> None:
+        super().__init__(code, message, hint=hint)
+        self.result = result
+
+
 class Job(Protocol):
     """One command's work, run in a thread of its own by the coordinator."""
 
@@ -45,9 +54,9 @@ class Job(Protocol):
         """Do the work and return the command's result.
 
         Goes on where an earlier coordinator's run ended, if it did. Raises: PermanentError
-        after cleaning up (the command failed); Stopped: after cleaning up if the stop's
-        reason is ``CANCELED``, else at once; LeaseLost or TransientError at once, leaving
-        everything to the next coordinator.
+        after cleaning up (the command failed; a JobError keeps its result); Stopped: after
+        cleaning up if the stop's reason is ``CANCELED``, else at once; LeaseLost or
+        TransientError at once, leaving everything to the next coordinator.
         """
         ...
 

@@ -135,6 +135,16 @@ def _rule_of_denied(operation: str, said: str, encryption: EncryptionSettings | 
     return replace(DENIED, hint=_hint_for_denied(operation, encryption))
 
 
+def missing_action(error: AgentError, operation: str) -> str | None:
+    """Return the IAM action without which a request was denied; None if that is not the cause."""
+    if error.code == DENIED.code:
+        return action_of(operation)
+    found = _KMS_ACTION.search(error.message)
+    if error.code != KMS_KEY.code or found is None:
+        return None
+    return found[0]
+
+
 def _hint_for_denied(operation: str, encryption: EncryptionSettings | None) -> str:
     hint = f"allow {action_of(operation)} on the bucket"
     if operation == "GetObject":

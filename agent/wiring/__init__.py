@@ -4,6 +4,7 @@ Knows every room below it; must not be known by any but cli.
 """
 
 from agent.wiring.console import open_console
+from agent.wiring.doctor import check_here
 from agent.wiring.service import run_agent
 
-__all__ = ["open_console", "run_agent"]
+__all__ = ["check_here", "open_console", "run_agent"]

@@ -17,12 +17,14 @@ from agent.daemon.dispatcher import Dispatcher, DispatcherPorts
 from agent.daemon.gaps import GapBackups
 from agent.daemon.overview import Overview, OverviewPorts
 from agent.daemon.problems import ArchiveRules
+from agent.daemon.respondent import Respondent
 from agent.daemon.watch import Credentials, Itself, NodeWatch, Reports, StorageWatch
 from agent.jobs.backup.reading import ReadingPorts
 from agent.jobs.backup.worker import TaskRunner
 from agent.model.leases import LEASE_S, MARGIN_S, RENEW_S
 from agent.model.status import StorageStatus
 from agent.mongo.control import prepare
+from agent.mongo.doctor import MongoDoctor
 from agent.mongo.oplog import MongoOplogReader
 from agent.mongo.reader import MongoNodeReader
 from agent.mongo.source import MongoClusterSource
@@ -33,6 +35,7 @@ from agent.ports import (
 )
 from agent.settings import Settings
 from agent.wiring.archive import ArchiveParts, ArchiveShop
+from agent.wiring.doctor import examination
 from agent.wiring.links import CONTROL_POLICY, Links, boards, patient
 from agent.wiring.stores import Stores
 from agent.wiring.workshop import Parts, Workshop
@@ -140,6 +143,18 @@ class Assembly:
             replset=self.links.own.replset,
             level=self.settings.backup.compression.level,
         )
+
+    def respondent(self) -> Respondent:
+        """Return what answers the questions that go to every agent."""
+        mongo = MongoDoctor(
+            node=self.links.node,
+            cluster=self.links.cluster,
+            own=self.links.own,
+            reader=self.reader,
+            control_database=self.settings.control.database,
+        )
+        doctor = examination(mongo, self.stores, self.links.own, self.clock, self.log)
+        return Respondent(self.once.questions, self.links.own.name, doctor.findings, self.log)
 
     def coordinator(self) -> Coordinator:
         """Return what leads when this agent has the lease."""

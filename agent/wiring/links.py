@@ -13,6 +13,7 @@ from agent.mongo.connect import Client, OwnNode, open_cluster, open_node, own_no
 from agent.mongo.events import MongoEvents
 from agent.mongo.leases import MongoLeases
 from agent.mongo.notes import MongoNotes
+from agent.mongo.questions import MongoQuestions
 from agent.mongo.status import MongoStatus
 from agent.mongo.tasks import MongoTasks
 from agent.ports import (
@@ -72,6 +73,7 @@ def boards(links: Links, settings: Settings) -> Boards:
         commands=MongoCommands(database),
         tasks=MongoTasks(database),
         notes=MongoNotes(database),
+        questions=MongoQuestions(database),
         status=MongoStatus(database),
         catalogue=MongoBackups(database),
         events=MongoEvents(database, links.own.name),
@@ -85,6 +87,7 @@ def patient(once: Boards, stop: Stop) -> Boards:
         commands=persistent(once.commands, policy=CONTROL_POLICY, stop=stop),
         tasks=persistent(once.tasks, policy=CONTROL_POLICY, stop=stop),
         notes=persistent(once.notes, policy=CONTROL_POLICY, stop=stop),
+        questions=persistent(once.questions, policy=CONTROL_POLICY, stop=stop),
         status=persistent(once.status, policy=CONTROL_POLICY, stop=stop),
         catalogue=persistent(once.catalogue, policy=CONTROL_POLICY, stop=stop),
         events=once.events,

@@ -35,6 +35,7 @@ def run_agent(settings: Settings, stop: Stop) -> None:
             "storage": storage_watch.run,
             "dispatcher": whole.dispatcher(node_watch.may_read).run,
             "coordinator": whole.coordinator().run,
+            "respondent": whole.respondent().run,
             "memory": give_back,
         }
         if settings.oplog.enabled:

@@ -1,17 +1,21 @@
 """The configured storages."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from agent.aws.doctor import check_keys
 from agent.aws.session import Access
+from agent.core.clock import SystemClock
 from agent.core.errors import PermanentError
 from agent.core.flow import Stop
+from agent.model.check import Finding
 from agent.model.status import CredentialFacts
 from agent.ports import (
     JobContext,
     ObjectStore,
 )
 from agent.settings import S3Settings, Settings
+from agent.storage.doctor import Tester, check_storage
 from agent.storage.open import open_store
 
 if TYPE_CHECKING:
@@ -85,6 +89,13 @@ class Stores:
             stop=context.stop,
             on_retry=lambda _error, _number: context.held(),
         )
+
+    def check(self, label: str, tester: Callable[[], Tester]) -> Iterator[Finding]:
+        """Yield what the tests of a storage and of its keys find; one ``tester`` for each run."""
+        access = self._access.get(label)
+        if access is not None and not (yield from check_keys(access, label, SystemClock())):
+            return
+        yield from check_storage(self._settings[label], tester(), self._connect(label))
 
     def labels(self) -> Sequence[str]:
         """Return all labels, the main storage's first."""

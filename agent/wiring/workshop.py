@@ -8,11 +8,12 @@ from agent.core.clock import Clock
 from agent.core.errors import PermanentError
 from agent.core.log import Log
 from agent.jobs.backup.job import BackupJob, BackupPorts
+from agent.jobs.check.job import CheckJob, CheckPorts
 from agent.jobs.delete import DeleteJob, DeletePorts
 from agent.jobs.restore.job import RestoreJob
 from agent.jobs.restore.ports import RestorePorts
 from agent.jobs.resync import ResyncJob, ResyncPorts
-from agent.model.commands import Backup, Cancel, Delete, Request, Restore, Resync
+from agent.model.commands import Backup, Cancel, Check, Delete, Request, Restore, Resync
 from agent.mongo.apply import MongoReplayTarget
 from agent.mongo.switch import MongoSwitch
 from agent.mongo.target import MongoTarget
@@ -58,6 +59,8 @@ class Workshop:
                 return self._delete(request, context)
             case Resync():
                 return self._resync(request, context)
+            case Check():
+                return self._check(context)
             case Cancel():
                 raise PermanentError("not_a_job", "a cancel is settled by the coordinator itself")
             case _:
@@ -121,3 +124,12 @@ class Workshop:
             log=self._parts.log,
         )
         return ResyncJob(context, ports)
+
+    def _check(self, context: JobContext) -> Job:
+        ports = CheckPorts(
+            status=self._boards.status,
+            questions=self._boards.questions,
+            clock=self._parts.clock,
+            log=self._parts.log,
+        )
+        return CheckJob(context, ports)

@@ -13,6 +13,7 @@ from agent.mongo.control import prepare
 from agent.mongo.events import MongoEvents
 from agent.mongo.leases import MongoLeases
 from agent.mongo.notes import MongoNotes
+from agent.mongo.questions import MongoQuestions
 from agent.mongo.status import MongoStatus
 from agent.mongo.tasks import MongoTasks
 from agent.ports import (
@@ -21,6 +22,7 @@ from agent.ports import (
     EventLog,
     JobNotes,
     LeaseStore,
+    QuestionBoard,
     StatusBoard,
     TaskBoard,
 )
@@ -40,6 +42,7 @@ class Control:
     leases: LeaseStore
     commands: CommandBoard
     notes: JobNotes
+    questions: QuestionBoard
     tasks: TaskBoard
     status: StatusBoard
     backups: BackupCatalogue
@@ -57,6 +60,7 @@ def control(request: pytest.FixtureRequest) -> Iterator[Control]:
             leases=memory.leases,
             commands=memory.commands,
             notes=memory.notes,
+            questions=memory.questions,
             tasks=memory.tasks,
             status=memory.status,
             backups=memory.backups,
@@ -81,6 +85,7 @@ def control(request: pytest.FixtureRequest) -> Iterator[Control]:
             leases=MongoLeases(database),
             commands=MongoCommands(database),
             notes=MongoNotes(database),
+            questions=MongoQuestions(database),
             tasks=MongoTasks(database, claim_s=CLAIM_S),
             status=MongoStatus(database),
             backups=MongoBackups(database),

@@ -14,6 +14,7 @@ _CODE: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _ERRORS: Final = frozenset({
     "AgentError",
     "ConfigError",
+    "JobError",
     "PermanentError",
     "TransientError",
 })

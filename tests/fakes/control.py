@@ -22,10 +22,12 @@ from agent.ports import (
     EventLog,
     JobNotes,
     LeaseStore,
+    QuestionBoard,
     StatusBoard,
     TaskBoard,
 )
 from tests.fakes.commands import MemoryCommands
+from tests.fakes.questions import MemoryQuestions
 from tests.fakes.tasks import MemoryTasks
 from tests.fakes.values import Tokens, key, stored
 
@@ -211,6 +213,7 @@ class MemoryControl:
         self.leases = MemoryLeases(clock, self._tokens)
         self.commands = MemoryCommands(clock)
         self.notes = MemoryNotes()
+        self.questions = MemoryQuestions()
         self.tasks = MemoryTasks(clock, self._tokens, claim_s=claim_s)
         self.status = MemoryStatus(clock)
         self.backups = MemoryBackups()
@@ -221,18 +224,21 @@ class MemoryControl:
         self.leases.leases.clear()
         self.commands.commands.clear()
         self.notes.notes.clear()
+        self.questions.asked.clear()
         self.tasks.heads.clear()
         self.status.by_agent.clear()
         self.backups.by_key.clear()
 
 
 def _proves(control: MemoryControl) -> tuple[
-    LeaseStore, CommandBoard, JobNotes, TaskBoard, StatusBoard, BackupCatalogue, EventLog
+    LeaseStore, CommandBoard, JobNotes, QuestionBoard, TaskBoard, StatusBoard, BackupCatalogue,
+    EventLog,
 ]:  # fmt: skip
     return (
         control.leases,
         control.commands,
         control.notes,
+        control.questions,
         control.tasks,
         control.status,
         control.backups,

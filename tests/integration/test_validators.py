@@ -7,7 +7,7 @@ from tests.testbed.shell import type_into_mongosh
 
 # What is inserted, and what the shell then has to say.
 MISTAKES: dict[str, tuple[str, ...]] = {
-    '{command: "bakup"}': ("command", "backup, cancel, delete, restore, resync"),
+    '{command: "bakup"}': ("command", "backup, cancel, check, delete, restore, resync"),
     '{comand: "backup"}': ("comand", "missingProperties: [ 'command' ]"),
     '{command: "backup", namespace: ["shop.*"]}': ("additionalProperties: [ 'namespace' ]",),
     '{command: "backup", namespaces: "shop.*"}': ("propertyName: 'namespaces'", "[ 'array' ]"),
@@ -53,6 +53,7 @@ CORRECT = (
     '{command: "cancel", target: ObjectId("6b022222222222222222222a")}',
     '{command: "cancel", target: "nightly"}',
     '{command: "delete", backup: "20261121T201512Z", dry_run: true, force: true}',
+    '{command: "check"}',
     '{command: "resync"}',
     '{command: "resync", storage: "main"}',
 )

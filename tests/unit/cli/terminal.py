@@ -56,6 +56,7 @@ class Terminal:
     run_agent: Callable[[Settings, Stop], None] = lambda _settings, _stop: None
     settings: Settings = SETTINGS
     loaded: list[Path] = field(default_factory=list)
+    found_here: Mapping[str, object] = field(default_factory=dict)
 
     def __call__(self, *arguments: str) -> Result:
         """Run one verb to its end."""
@@ -82,6 +83,7 @@ class Terminal:
             open_console=lambda _: self.console.opened(self.open_error),
             run_agent=self.run_agent,
             region_of=lambda s3: s3.region,
+            check_here=lambda _: self.found_here,
             clock=SteppingClock(),
             look_s=0.0,
         )

@@ -14,6 +14,7 @@ from agent.daemon.coordinator import Coordinator, CoordinatorPorts
 from agent.daemon.gaps import GapBackups
 from agent.daemon.overview import Overview, OverviewPorts
 from agent.daemon.problems import ArchiveRules
+from agent.daemon.slots import MOST_BESIDE
 from agent.model.backups import BackupEntry
 from agent.model.cluster_time import ClusterTime
 from agent.model.commands import CommandRecord, Request
@@ -22,7 +23,7 @@ from agent.model.leases import LEASE_S
 from agent.model.outcome import Failure, Outcome
 from agent.model.progress import Progress
 from agent.model.states import State
-from agent.ports import Boards, Job, JobContext
+from agent.ports import Boards, Job, JobContext, JobError
 from tests.fakes.clock import VirtualClock
 from tests.fakes.commands import Command
 from tests.fakes.control import MemoryControl
@@ -100,6 +101,7 @@ class Site:
             commands=control.commands,
             tasks=control.tasks,
             notes=control.notes,
+            questions=control.questions,
             status=control.status,
             catalogue=control.backups,
             events=control.events,
@@ -253,6 +255,67 @@ def test_one_job_runs_at_a_time_in_order() -> None:
     site.behave.waits = False
     site.reach(coordinator, second, State.DONE)
     assert State.DONE is site.state(first)
+
+
+def test_a_check_runs_beside_a_backup_and_is_cancelled_alone() -> None:
+    """The status tells of the job that writes data."""
+    site = Site()
+    coordinator = site.coordinator()
+    site.behave.waits = True
+    backup = site.insert(command="backup")
+    site.reach(coordinator, backup, State.RUNNING)
+    checks = [site.insert(command="check") for _ in range(MOST_BESIDE + 1)]
+    for check in checks[:-1]:
+        site.reach(coordinator, check, State.RUNNING)
+    assert State.ACCEPTED is site.state(checks[-1])
+    cancel = site.insert(command="cancel", target=checks[0])
+    site.reach(coordinator, cancel, State.DONE)
+    site.reach(coordinator, checks[-1], State.RUNNING)
+    assert (State.CANCELED, State.RUNNING) == (site.state(checks[0]), site.state(backup))
+    site.clock.move(2)
+    coordinator.tick(site.stop)
+    assert site.control.status.cluster is not None
+    assert site.control.status.cluster.running is not None
+    assert "backup" == site.control.status.cluster.running.command
+    site.behave.waits = False
+    for command in (backup, *checks[1:]):
+        site.reach(coordinator, command, State.DONE)
+
+
+def test_a_check_goes_on_under_the_next_coordinator() -> None:
+    """As every job does; whoever gives the lease up ends all of its own."""
+    site = Site()
+    first, second = site.coordinator("a:1"), site.coordinator("b:1")
+    site.behave.waits = True
+    commands = [site.insert(command="backup"), site.insert(command="check")]
+    for command in commands:
+        site.reach(first, command, State.RUNNING)
+    first.resign("the agent stops")
+    second.tick(site.stop)
+    eventually(lambda: len(site.behave.tokens) == 4, timeout_s=20)
+    site.behave.waits = False
+    for command in commands:
+        site.reach(second, command, State.DONE)
+
+
+def test_a_job_that_ends_in_a_failure_of_what_it_found_keeps_its_result() -> None:
+    """And its questions are gone."""
+    site = Site()
+    site.behave.error = JobError("check_failed", "bad", hint="", result={"failed": 1})
+    command = site.insert(command="check")
+    site.control.questions.ask(command, ["a:1"], 0)
+    site.reach(site.coordinator(), command, State.FAILED)
+    shown = site.control.commands.commands[key(command)].shown
+    assert ("check_failed", {"failed": 1}) == (site.error(command), shown["result"])
+    eventually(lambda: not site.control.questions.jobs(), timeout_s=20)
+
+
+def test_a_new_coordinator_sweeps_questions_of_ended_jobs() -> None:
+    """A coordinator that died may have asked after the end of the command."""
+    site = Site()
+    site.control.questions.ask("gone", ["a:1"], 1)
+    site.coordinator().tick(site.stop)
+    assert [] == list(site.control.questions.jobs())
 
 
 def test_a_running_command_can_be_cancelled() -> None:

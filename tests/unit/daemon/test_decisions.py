@@ -14,7 +14,7 @@ from agent.daemon.decisions import (
     decide,
     turns,
 )
-from agent.model.commands import Backup, Cancel, CommandRecord
+from agent.model.commands import Backup, Check, CommandRecord
 from agent.model.states import State
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
@@ -111,8 +111,7 @@ def test_a_cancel_does_not_wait_for_the_job_that_runs() -> None:
 def test_jobs_that_write_no_data_run_beside_as_many_as_there_are_places() -> None:
     """They neither wait for the job that writes data nor keep it from its turn."""
     reading = [
-        Start(record=_record(name, State.ACCEPTED, {}), request=Cancel(target=0))
-        for name in (1, 2, 4)
+        Start(record=_record(name, State.ACCEPTED, {}), request=Check()) for name in (1, 2, 4)
     ]
     writing = Start(record=_record(3, State.ACCEPTED, BACKUP), request=Backup())
     waiting = [*reading[:2], writing, reading[2]]
@@ -120,3 +119,17 @@ def test_jobs_that_write_no_data_run_beside_as_many_as_there_are_places() -> Non
     assert [1, 2, 3] == [one.record.command_id for one in turns(waiting, FREE)]
     busy = Places(taken=(9,), data=0, beside=1)
     assert [1] == [one.record.command_id for one in turns(waiting, busy)]
+
+
+def test_a_check_starts_while_a_job_writes_data() -> None:
+    """One that runs is not started again."""
+    places = Places(taken=(1, 2), data=0, beside=1)
+    found = _decide(
+        _record(1, State.RUNNING, BACKUP),
+        _record(2, State.RUNNING, {"command": "check"}),
+        _record(3, State.ACCEPTED, {"command": "check"}),
+        _record(4, State.ACCEPTED, {"command": "check"}),
+        _record(5, State.ACCEPTED, BACKUP),
+        places=places,
+    )
+    assert [(Start, 3)] == found

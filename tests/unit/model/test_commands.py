@@ -10,6 +10,7 @@ from agent.model.commands import (
     REQUESTS,
     Backup,
     Cancel,
+    Check,
     Delete,
     Rename,
     Request,
@@ -48,6 +49,7 @@ def refused(**options: object) -> str:
         ({"command": "cancel", "target": "nightly"}, Cancel(target="nightly")),
         ({"command": "delete", "backup": "x", "force": True}, Delete(backup="x", force=True)),
         ({"command": "resync", "storage": "main"}, Resync(storage="main")),
+        ({"command": "check"}, Check()),
     ],
 )
 def test_correct_commands_are_read(options: dict[str, object], expected: Request) -> None:
@@ -109,13 +111,20 @@ def test_needed_options_are_named() -> None:
     assert caught.value.hint == "delete takes: backup, dry_run, force, storage"
 
 
+def test_a_command_without_options_says_so() -> None:
+    """The hint does not end in the middle."""
+    with pytest.raises(PermanentError) as caught:
+        parse({"command": "check", "storage": "main"})
+    assert caught.value.hint == "check takes no options"
+
+
 @pytest.mark.parametrize("name", ["bakup", 3, None, ["backup"]])
 def test_a_command_that_there_is_not_is_refused(name: object) -> None:
     """The hint lists those that there are."""
     with pytest.raises(PermanentError) as caught:
         parse({"command": name})
     assert "there is no command" in caught.value.message
-    assert "backup, cancel, delete, restore, resync" in caught.value.hint
+    assert "backup, cancel, check, delete, restore, resync" in caught.value.hint
 
 
 def test_only_jobs_that_write_data_wait_for_each_other() -> None:

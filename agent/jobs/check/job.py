@@ -1,0 +1,121 @@
+"""The check command: the coordinator asks every agent, and puts the answers together."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from agent.core.clock import Clock
+from agent.core.log import Log
+from agent.model.check import Finding, Row, result_of
+from agent.model.nodes import STALE_S
+from agent.model.progress import Progress
+from agent.model.status import AgentStatus
+from agent.ports import Job, JobContext, JobError, QuestionBoard, StatusBoard
+
+# More than the tests of an agent may take, and than an agent needs to notice the question.
+ANSWER_S: Final = 30.0
+_LOOK_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPorts:
+    """The doors of a check."""
+
+    status: StatusBoard
+    questions: QuestionBoard
+    clock: Clock
+    log: Log
+    answer_s: float = ANSWER_S
+
+
+class CheckJob:
+    """One ``check`` command; every agent that lives does the work."""
+
+    def __init__(self, context: JobContext, ports: CheckPorts) -> None:
+        self._context = context
+        self._ports = ports
+
+    def plan(self) -> None:
+        """Nothing can be in the way: the coordinator itself is an agent that answers."""
+
+    def progress(self) -> Progress:
+        """Return that it is under way: it takes seconds."""
+        return Progress(phase="checking")
+
+    def may_cancel(self) -> bool:
+        """Nothing is changed: always."""
+        return True
+
+    def give_up(self) -> None:
+        """Leave everything: questions go with the command."""
+
+    def run(self) -> Mapping[str, object]:
+        """Ask the agents that live, and those that an earlier coordinator asked; wait for them.
+
+        Raises: JobError ``check_failed``, with all rows.
+        """
+        agents = self._ports.status.agents()
+        now = self._ports.status.server_now()
+        living = {each.name for each in agents if _lives(each, now)} | {self._context.agent}
+        self._context.held()
+        self._ports.questions.ask(self._context.command_id, sorted(living), self._context.token)
+        answers = self._answers()
+        rows = [*_rows(answers, self._ports.answer_s)]
+        rows += [_gone(each, now) for each in agents if each.name not in answers]
+        result = result_of(rows)
+        self._ports.log.info("checked", agents=len(answers), failed=result["failed"])
+        bad = [row for row in rows if row.finding.outcome == "failed"]
+        if not bad:
+            return result
+        raise JobError(
+            "check_failed",
+            f"{len(bad)} of {len(rows)} tests failed, first {_named(bad[0])}",
+            hint="the rows of the result say of each what is missing and how to mend it",
+            result=result,
+        )
+
+    def _answers(self) -> Mapping[str, Sequence[Finding] | None]:
+        """Wait until everybody has answered, or as long as one may take."""
+        until = self._ports.clock.monotonic() + self._ports.answer_s
+        while True:
+            answers = self._ports.questions.answers(self._context.command_id)
+            is_all = bool(answers) and None not in answers.values()
+            if is_all or self._ports.clock.monotonic() >= until:
+                return answers
+            if self._context.stop.wait(_LOOK_S):
+                self._context.stop.check()
+            self._context.held()
+
+
+def _lives(agent: AgentStatus, now: datetime) -> bool:
+    return now - agent.updated_at <= timedelta(seconds=STALE_S)
+
+
+def _rows(answers: Mapping[str, Sequence[Finding] | None], answer_s: float) -> Iterator[Row]:
+    for agent, findings in sorted(answers.items()):
+        if findings is None:
+            message = f"the agent did not answer within {answer_s:.0f} s"
+            silent = Finding(test="agent", outcome="failed", message=message, hint="see its log")
+            yield Row(agent=agent, finding=silent)
+        yield from (Row(agent=agent, finding=finding) for finding in findings or ())
+
+
+def _gone(agent: AgentStatus, now: datetime) -> Row:
+    silent_s = (now - agent.updated_at).total_seconds()
+    finding = Finding(
+        test="agent",
+        outcome="warning",
+        message=f"the agent has not been heard of for {silent_s:.0f} s, and was not asked",
+        hint="start it there, or delete its document in status if the node is gone",
+    )
+    return Row(agent=agent.name, finding=finding)
+
+
+def _named(row: Row) -> str:
+    about = f" of storage {row.finding.storage}" if row.finding.storage else ""
+    return f"{row.finding.test}{about} on {row.agent}: {row.finding.message}"
+
+
+def _proof(context: JobContext, ports: CheckPorts) -> Job:
+    return CheckJob(context, ports)
