@@ -1,7 +1,7 @@
 """Segments of the oplog archive as the storage has them: listed, stored, read in parts."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 
 from agent.codec import framing, oplog
@@ -60,14 +60,20 @@ def last_position(store: ObjectStore, segment: Archived) -> Position:
 
 
 def put_segment(
-    store: ObjectStore, segment: Archived, body: bytes | bytearray, log: Log
+    store: ObjectStore,
+    segment: Archived,
+    body: bytes | bytearray,
+    held: Callable[[], None],
+    log: Log,
 ) -> bytes | bytearray:
     """Store a segment, and return what is stored under its key.
 
     That may be the same entries in other bytes: compressed by somebody who stored them before and
-    did not live to tell. A damaged object in its place is replaced.
+    did not live to tell. A damaged object in its place is replaced, after ``held`` has proved that
+    the right to do so is still ours: somebody else may have replaced it by then.
 
-    Raises: TransientError; PermanentError of the storage, and ``archive_conflict``.
+    Raises: TransientError; what ``held`` raises; PermanentError of the storage, and
+    ``archive_conflict``.
     """
     try:
         store.put(segment.key, body)
@@ -83,6 +89,7 @@ def put_segment(
         if error.code != "damaged_object":
             raise
         log.error("a damaged segment is replaced", key=segment.key, reason=error.message)
+        held()
         store.delete([segment.key])
         store.put(segment.key, body)
         return body

@@ -132,6 +132,7 @@ class Desk:
                 replset=identity.replset,
                 replset_id=identity.replset_id,
                 level=1,
+                held=lambda: None,
                 log=log.get(),
             ),
             MongoOplogReader(self.client),

@@ -273,6 +273,7 @@ def _store_window(stage: Stage, begin: ClusterTime, last: ClusterTime) -> None:
         replset=identity.replset,
         replset_id=identity.replset_id,
         level=1,
+        held=lambda: None,
         log=log.get(),
     )
     with open_node(stage.replica_set.primary().uri) as client:

@@ -36,7 +36,7 @@ def upload(
     while True:
         tenure.held()
         try:
-            put_segment(ports.store, segment, done.body, ports.log)
+            put_segment(ports.store, segment, done.body, tenure.held, ports.log)
         except (TransientError, PermanentError) as error:
             if error.code == "archive_conflict":
                 raise

@@ -239,6 +239,7 @@ class BackupJob:
                 replset=outset.identity.replset,
                 replset_id=outset.identity.replset_id,
                 level=self._ports.level,
+                held=self._context.held,
                 log=self._ports.log,
             ),
             self._ports.oplog,

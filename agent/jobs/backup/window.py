@@ -1,6 +1,6 @@
 """The oplog that a backup keeps when not everything could be read at one cluster time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,12 +20,13 @@ _SEGMENT_BYTES: Final = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowPlace:
-    """Where segments go, and how they are compressed."""
+    """Where segments go, and how they are compressed; ``held`` raises when the job is lost."""
 
     store: ObjectStore
     replset: str
     replset_id: str
     level: int
+    held: Callable[[], None]
     log: Log
 
 
@@ -75,7 +76,8 @@ class WindowRecorder:
         done = piece.finish()
         segment = Archived(key=key, begin=begin, last=last, stored_bytes=done.stored_bytes)
         # A coordinator that died before it wrote that down may have stored the same entries.
-        body = put_segment(self._place.store, segment, done.body, self._place.log)
+        place = self._place
+        body = put_segment(place.store, segment, done.body, place.held, place.log)
         self._segments.append(
             Segment(
                 key=key,

@@ -1,6 +1,6 @@
 """The oplog that a backup keeps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import bson
 import pytest
@@ -8,9 +8,10 @@ from bson.binary import Binary
 
 from agent.codec.zstd import ChunkCompressor, sha256
 from agent.core import log
-from agent.core.errors import PermanentError
+from agent.core.errors import LeaseLost, PermanentError
 from agent.jobs.backup.window import WindowPlace, WindowRecorder
 from agent.model.cluster_time import ClusterTime
+from agent.model.leases import COORDINATOR
 from tests.fakes.cluster import MemoryOplog
 from tests.fakes.store import MemoryStore
 
@@ -18,10 +19,15 @@ BEGIN, LAST = ClusterTime(1, 1), ClusterTime(500, 1)
 
 
 def recorder(
-    store: MemoryStore, level: int, entries: Mapping[int, Mapping[str, object]] | None = None
+    store: MemoryStore,
+    level: int,
+    entries: Mapping[int, Mapping[str, object]] | None = None,
+    held: Callable[[], None] = lambda: None,
 ) -> WindowRecorder:
     """Return a recorder that has nothing yet."""
-    place = WindowPlace(store=store, replset="rs", replset_id="5f", level=level, log=log.get())
+    place = WindowPlace(
+        store=store, replset="rs", replset_id="5f", level=level, held=held, log=log.get()
+    )
     return WindowRecorder(place, MemoryOplog(BEGIN, entries), BEGIN, ())
 
 
@@ -69,6 +75,21 @@ def test_a_damaged_segment_is_replaced(size_bytes: int) -> None:
 
     recorder(store, 1).advance(LAST)
     assert whole == store.objects
+
+
+def test_a_damaged_segment_is_left_to_who_holds_the_lease() -> None:
+    """Whoever has it by now may have replaced the segment; it is not deleted by somebody else."""
+    store = MemoryStore()
+    recorder(store, 1).advance(LAST)
+    damaged = dict.fromkeys(store.objects, b"damaged")
+    store.objects.update(damaged)
+
+    def is_lost() -> None:
+        raise LeaseLost(COORDINATOR)
+
+    with pytest.raises(LeaseLost):
+        recorder(store, 1, held=is_lost).advance(LAST)
+    assert damaged == store.objects
 
 
 def test_a_backup_across_a_change_of_the_compatibility_version_fails() -> None:
