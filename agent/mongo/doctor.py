@@ -1,6 +1,6 @@
 """Tests of the node, of the replica set, and of what the agent's user is allowed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,13 +10,15 @@ from agent.model.nodes import LONGEST_LAG_S
 from agent.mongo.connect import Client, OwnNode
 from agent.mongo.control import outdated
 from agent.mongo.errors import translated
-from agent.mongo.privileges import for_backup, for_restore, is_granted
+from agent.mongo.privileges import Need, for_backup, for_restore, is_granted
 from agent.ports import NodeReader
 
 _SHORT_WINDOW_S: Final = 24 * 3600
 _SHORTEST_WINDOW_S: Final = 3600
 # An oplog that is emptier does not lose entries yet: the set is young, or the oplog was enlarged.
 _FULL: Final = 0.9
+# More of them are counted in the message, which people read; the row names them all.
+_MOST_NAMED: Final = 3
 _HINT: Final = "grant what the script of `backstay init --for {purpose}` grants"
 
 
@@ -95,15 +97,18 @@ class MongoDoctor:
                 missing=str(need),
                 hint=_HINT.format(purpose="backup"),
             )
-        missing = [str(need) for need in for_restore() if not is_granted(need, granted)]
+        missing = [need for need in for_restore() if not is_granted(need, granted)]
         if not missing:
             yield _ok("restore privileges", "the user has all that a restore needs")
             return
+        shown = ", ".join(map(str, missing))
+        if len(missing) > _MOST_NAMED:
+            shown = f"{len(missing)} privileges, such as {missing[0]}"
         yield _finding(
             "restore privileges",
             "warning",
-            f"this user can back up but not restore: it lacks {', '.join(missing)}",
-            missing=", ".join(missing),
+            f"this user can back up but not restore: it lacks {shown}",
+            missing=_together(missing),
             hint=_HINT.format(purpose="restore") + ", when a restore is due",
         )
 
@@ -115,20 +120,7 @@ class MongoDoctor:
             ends = [oplog.find_one({}, {"ts": 1}, sort=[("$natural", way)]) for way in (1, -1)]
             stats = self.node["local"].command("collStats", "oplog.rs")
         first, last = (each["ts"].time if each else 0 for each in ends)
-        window_s, is_full = last - first, stats["size"] >= _FULL * stats["maxSize"]
-        shown = f"the oplog reaches back {window_s / 3600:.1f} h"
-        if not is_full:
-            part = 100 * stats["size"] / stats["maxSize"]
-            yield _ok("oplog window", f"{shown}, and is not full yet ({part:.0f} %)")
-        elif window_s >= _SHORT_WINDOW_S:
-            yield _ok("oplog window", shown)
-        else:
-            yield _finding(
-                "oplog window",
-                "failed" if window_s < _SHORTEST_WINDOW_S else "warning",
-                f"{shown} only: an outage of the storage that lasts longer tears a gap",
-                hint="make it larger with replSetResizeOplog",
-            )
+        yield of_window(last - first, stats["size"] / stats["maxSize"])
 
     def _control(self) -> Iterator[Finding]:
         name = self.control_database
@@ -142,6 +134,29 @@ class MongoDoctor:
             )
         else:
             yield _ok("control database", f"{name} has its collections, validators and indexes")
+
+
+def _together(needs: Sequence[Need]) -> str:
+    """Name needs by their resources: ``insert, remove on every collection``."""
+    actions: dict[str, list[str]] = {}
+    for need in needs:
+        actions.setdefault(need.on, []).append(need.action)
+    return "; ".join(f"{', '.join(names)} on {on}" for on, names in actions.items())
+
+
+def of_window(window_s: float, filled: float) -> Finding:
+    """Judge how far back an oplog reaches that is filled to this part, 0 to 1."""
+    shown = f"the oplog reaches back {window_s / 3600:.1f} h"
+    if filled < _FULL:
+        return _ok("oplog window", f"{shown}, and is not full yet ({100 * filled:.0f} %)")
+    if window_s >= _SHORT_WINDOW_S:
+        return _ok("oplog window", shown)
+    return _finding(
+        "oplog window",
+        "failed" if window_s < _SHORTEST_WINDOW_S else "warning",
+        f"{shown} only: an outage of the storage that lasts longer tears a gap",
+        hint="make it larger with replSetResizeOplog",
+    )
 
 
 def _ok(test: str, message: str) -> Finding:

@@ -12,7 +12,11 @@ Resource = Mapping[str, Any]
 Privilege = Mapping[str, Any]
 
 _CLUSTER: Final[Resource] = {"cluster": True}
+_APART: Final = frozenset({"local", "config"})
+_ANY: Final[Resource] = {"anyResource": True}
 _EVERY: Final[Resource] = {"db": "", "collection": ""}
+_BUCKETS: Final[Resource] = {"db": "", "system_buckets": ""}
+_JAVASCRIPT: Final[Resource] = {"db": "", "collection": "system.js"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +33,6 @@ class Need:
 
 def for_backup(control: str) -> tuple[Need, ...]:
     """Return what a user needs to make backups and to archive the oplog."""
-    views = {"db": "", "collection": "system.views"}
-    functions = {"db": "", "collection": "system.js"}
     return (
         *_needs(
             _CLUSTER,
@@ -38,41 +40,45 @@ def for_backup(control: str) -> tuple[Need, ...]:
             "appendOplogNote", "getParameter", "listDatabases", "replSetGetConfig",
             "replSetGetStatus",
         ),
-        *_needs(
-            _EVERY, "every collection", "find", "listCollections", "listIndexes", "collStats"
-        ),
-        *_needs(views, "system.views of every database", "find"),
-        *_needs(functions, "system.js of every database", "find"),
-        *_needs({"db": "local", "collection": "oplog.rs"}, "local.oplog.rs", "find", "collStats"),
-        *_needs(
-            {"db": "config", "collection": "transactions"}, "config.transactions", "find"
-        ),
+        *_needs(_ANY, "every resource", "listCollections", "listIndexes", "collStats"),
+        *_needs(_EVERY, "every collection", "find"),
+        *_needs(_BUCKETS, "the buckets of every time series", "find"),
+        *_needs(_every("system.views"), "system.views of every database", "find"),
+        *_needs(_JAVASCRIPT, "system.js of every database", "find"),
+        *_needs({"db": "local", "collection": "oplog.rs"}, "local.oplog.rs", "find"),
+        *_needs({"db": "config", "collection": "transactions"}, "config.transactions", "find"),
         *_needs({"db": "admin", "collection": "system.users"}, "admin.system.users", "find"),
         *_needs({"db": "admin", "collection": "system.roles"}, "admin.system.roles", "find"),
         *_needs(
             {"db": control, "collection": ""},
             f"the database {control}",
-            "find", "insert", "update", "remove", "createCollection", "createIndex", "collMod",
+            "insert", "update", "remove", "createCollection", "convertToCapped", "createIndex",
+            "collMod",
         ),
     )  # fmt: skip
 
 
 def for_restore() -> tuple[Need, ...]:
     """Return what a user needs to restore, beside what it needs for backups."""
-    functions = {"db": "", "collection": "system.js"}
+    loading = (
+        "insert", "remove", "createCollection", "dropCollection", "createIndex", "collMod",
+        "renameCollectionSameDB", "bypassDocumentValidation",
+    )  # fmt: skip
     return (
         *_needs(_CLUSTER, "the cluster", "applyOps", "useUUID", "forceUUID"),
+        *_needs(_EVERY, "every collection", *loading, "update", "convertToCapped"),
+        *_needs(_BUCKETS, "the buckets of every time series", *loading, "update"),
+        *_needs(_JAVASCRIPT, "system.js of every database", "insert", "update", "remove"),
         *_needs(
             _EVERY,
-            "every collection",
-            "insert", "update", "remove", "createCollection", "dropCollection", "createIndex",
-            "collMod", "renameCollectionSameDB", "bypassDocumentValidation",
-        ),
-        *_needs(functions, "system.js of every database", "insert", "remove"),
-        *_needs(
-            {"db": "admin", "collection": "system.users"}, "admin.system.users", "insert", "remove"
+            "every database",
+            "createUser", "createRole", "dropUser", "dropRole", "grantRole", "revokeRole",
         ),
     )  # fmt: skip
+
+
+def _every(collection: str) -> Resource:
+    return {"db": "", "collection": collection}
 
 
 def _needs(resource: Resource, on: str, *actions: str) -> tuple[Need, ...]:
@@ -93,15 +99,20 @@ def is_granted(need: Need, privileges: Sequence[Privilege]) -> bool:
 def _covers(granted: Resource, wanted: Resource) -> bool:
     """Whether a resource includes another; an empty name stands for all of them.
 
-    An empty collection does not stand for those whose names begin with ``system.``.
+    An empty collection does not stand for those whose names begin with ``system.``, nor do all
+    databases include ``local`` and ``config`` (seen on 6.0).
     """
     if granted.get("anyResource"):
         return True
-    if "cluster" in wanted or "db" not in granted:
-        return bool(granted.get("cluster")) and "cluster" in wanted
-    if granted["db"] not in {"", wanted["db"]}:
+    for kind in ("cluster", "anyResource"):
+        if kind in wanted or kind in granted:
+            return bool(granted.get(kind)) and kind in wanted
+    # The server leaves out a database that is empty beside the buckets.
+    database = granted.get("db", "")
+    if database != wanted["db"] and (database or wanted["db"] in _APART):
         return False
-    name = granted.get("collection")
-    if name == "":
+    kind = "system_buckets" if "system_buckets" in wanted else "collection"
+    name = granted.get(kind)
+    if name == "" and kind == "collection":
         return not str(wanted["collection"]).startswith("system.")
-    return bool(name == wanted["collection"])
+    return name in {"", wanted[kind]}

@@ -24,7 +24,7 @@ _ANSWER_S: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tester:
+class Examiner:
     """Who tests; ``name`` is another one for each test: letters and digits."""
 
     replset: str
@@ -34,7 +34,7 @@ class Tester:
 
 
 def check_storage(
-    settings: StorageSettings, by: Tester, connect: "Callable[[S3Settings], S3Client]"
+    settings: StorageSettings, by: Examiner, connect: "Callable[[S3Settings], S3Client]"
 ) -> Iterator[Finding]:
     """Yield what the tests of a storage find; each request is tried once, and not for long."""
     hurried = _hurried(settings)

@@ -16,7 +16,7 @@ from agent.mongo.connect import OwnNode, open_cluster, open_node, own_node
 from agent.mongo.doctor import MongoDoctor
 from agent.mongo.reader import MongoNodeReader
 from agent.settings import Settings, process_environment
-from agent.storage.doctor import Tester
+from agent.storage.doctor import Examiner
 from agent.wiring.stores import Stores
 
 # What stands in a test object's key while the node does not tell.
@@ -29,13 +29,13 @@ def examination(
     """Return the tests of a node and of all storages; of these alone if there is no node."""
     names = (own.replset, own.name) if own is not None else (_UNKNOWN, _UNKNOWN)
 
-    def tester() -> Tester:
+    def examiner() -> Examiner:
         replset, agent = names
-        return Tester(replset=replset, agent=agent, name=secrets.token_hex(4), clock=clock)
+        return Examiner(replset=replset, agent=agent, name=secrets.token_hex(4), clock=clock)
 
     parts = [] if mongo is None else [Part(name="mongodb", run=mongo.findings)]
     parts += [
-        Part(name="storage", storage=label, run=partial(stores.check, label, tester))
+        Part(name="storage", storage=label, run=partial(stores.check, label, examiner))
         for label in stores.labels()
     ]
     return Examination(parts, clock, log)

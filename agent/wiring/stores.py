@@ -15,7 +15,7 @@ from agent.ports import (
     ObjectStore,
 )
 from agent.settings import S3Settings, Settings
-from agent.storage.doctor import Tester, check_storage
+from agent.storage.doctor import Examiner, check_storage
 from agent.storage.open import open_store
 
 if TYPE_CHECKING:
@@ -90,12 +90,12 @@ class Stores:
             on_retry=lambda _error, _number: context.held(),
         )
 
-    def check(self, label: str, tester: Callable[[], Tester]) -> Iterator[Finding]:
-        """Yield what the tests of a storage and of its keys find; one ``tester`` for each run."""
+    def check(self, label: str, examiner: Callable[[], Examiner]) -> Iterator[Finding]:
+        """Yield what the tests of a storage and of its keys find; one ``examiner`` for each run."""
         access = self._access.get(label)
         if access is not None and not (yield from check_keys(access, label, SystemClock())):
             return
-        yield from check_storage(self._settings[label], tester(), self._connect(label))
+        yield from check_storage(self._settings[label], examiner(), self._connect(label))
 
     def labels(self) -> Sequence[str]:
         """Return all labels, the main storage's first."""

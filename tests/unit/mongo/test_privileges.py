@@ -32,9 +32,16 @@ EVERY = {"db": "", "collection": ""}
         ({"db": "", "collection": "system.views"}, {"db": "a", "collection": "system.views"}, True),
         ({"cluster": True}, {"cluster": True}, True),
         (EVERY, {"cluster": True}, False),
+        (EVERY, {"db": "local", "collection": "oplog.rs"}, False),
+        ({"db": "local", "collection": ""}, {"db": "local", "collection": "oplog.rs"}, True),
         ({"cluster": True}, ORDERS, False),
         ({"system_buckets": ""}, ORDERS, False),
         ({"db": "", "system_buckets": ""}, EVERY, False),
+        ({"system_buckets": ""}, {"db": "", "system_buckets": ""}, True),
+        ({"system_buckets": "x"}, {"db": "", "system_buckets": ""}, False),
+        (EVERY, {"db": "", "system_buckets": ""}, False),
+        (EVERY, {"anyResource": True}, False),
+        ({"anyResource": True}, {"anyResource": True}, True),
     ],
 )
 def test_a_resource_covers_what_the_server_says(

@@ -1,0 +1,344 @@
+"""The doctor on real storages: what is missing is named, and nothing is left behind."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.aws.doctor import check_keys
+from agent.aws.session import Access
+from agent.core.clock import SystemClock
+from agent.model.check import Finding
+from agent.settings import StorageSettings
+from agent.storage.doctor import Examiner, check_storage
+from tests.testbed.aws import AwsServer, Keys, Policy, allow, bucket_access, policy
+from tests.testbed.s3 import REGION, S3Endpoint, S3Server
+
+ACTIONS = ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+SETTINGS = ("s3:GetLifecycleConfiguration", "s3:GetBucketVersioning")
+EVERY_TEST = [
+    "bucket name", "clock", "region", "list", "put", "encryption", "overwrite", "get", "delete",
+    "lifecycle", "versioning",
+]  # fmt: skip
+
+
+class ShiftedClock:
+    """A clock of a host that is wrong."""
+
+    def __init__(self, shift: timedelta) -> None:
+        self._shift = shift
+
+    def monotonic(self) -> float:
+        """Return nothing that matters here."""
+        return 0.0
+
+    def now(self) -> datetime:
+        """Return the wrong time."""
+        return SystemClock().now() + self._shift
+
+
+def _storage(server: S3Endpoint, bucket: str, keys: Keys, /, **more: Any) -> StorageSettings:
+    s3 = {
+        "region": REGION,
+        "bucket": bucket,
+        "prefix": "prod",
+        "endpoint_url": server.endpoint_url,
+        "credentials": {
+            "access_key_id": keys.access_key_id,
+            "secret_access_key": keys.secret_access_key,
+        },
+        **more,
+    }
+    return StorageSettings.model_validate({"label": "main", "type": "s3", "s3": s3})
+
+
+def check(
+    storage: StorageSettings,
+    *,
+    environment: Mapping[str, str] | None = None,
+    shift: timedelta = timedelta(0),
+    name: str = "abc",
+) -> list[Finding]:
+    """Return what the tests of keys and storage find."""
+    clock = ShiftedClock(shift)
+    by = Examiner(replset="rs0", agent="a:1", name=name, clock=clock)
+    if storage.s3 is None:
+        return list(check_storage(storage, by, lambda _: pytest.fail("no client is needed")))
+    access = Access(storage.s3, environment or {})
+    keys = list(check_keys(access, storage.label, SystemClock()))
+    if keys[-1].outcome == "failed":
+        return keys
+    return [*keys, *check_storage(storage, by, access.connect)]
+
+
+def bad(findings: list[Finding]) -> dict[str, tuple[str, str | None]]:
+    """Return outcome and what is missing of each test that is not ok."""
+    assert {"main"} == {each.storage for each in findings}
+    return {each.test: (each.outcome, each.missing) for each in findings if each.outcome != "ok"}
+
+
+def found(findings: list[Finding], test: str) -> Finding:
+    """Return what one test found."""
+    (finding,) = [each for each in findings if each.test == test]
+    return finding
+
+
+def allowed(bucket: str, *actions: str) -> Policy:
+    """Return a policy as the documents propose it: under the prefix alone."""
+    on_bucket = [each for each in actions if "Object" not in each]
+    on_objects = [each for each in actions if "Object" in each]
+    statements: list[Policy] = []
+    if on_bucket:
+        statements.append({
+            "Effect": "Allow", "Action": on_bucket, "Resource": f"arn:aws:s3:::{bucket}",
+        })  # fmt: skip
+    if on_objects:
+        statements.append({
+            "Effect": "Allow", "Action": on_objects, "Resource": f"arn:aws:s3:::{bucket}/prod/*",
+        })  # fmt: skip
+    return policy(*statements)
+
+
+@pytest.fixture(scope="module")
+def bucket(aws_server: AwsServer) -> str:
+    """A bucket of this module's own."""
+    return aws_server.create_bucket()
+
+
+@pytest.fixture(scope="module")
+def owner(aws_server: AwsServer, bucket: str) -> Keys:
+    """A user who may do everything in it."""
+    return aws_server.create_user(bucket_access(bucket))
+
+
+def test_all_is_well_and_nothing_is_left(aws_server: AwsServer, bucket: str, owner: Keys) -> None:
+    """Every test has a row, the keys' and the bucket's."""
+    findings = check(_storage(aws_server, bucket, owner), environment=aws_server.environment())
+    assert {} == bad(findings)
+    assert ["credentials", "identity", "expiry", *EVERY_TEST] == [each.test for each in findings]
+    assert owner.arn == found(findings, "identity").message
+    assert "Contents" not in aws_server.client().list_objects_v2(Bucket=bucket)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "tests"),
+    [
+        ("s3:ListBucket", {"list"}),
+        ("s3:PutObject", {"put"}),
+        ("s3:GetObject", {"encryption", "overwrite", "get"}),
+        ("s3:DeleteObject", {"delete"}),
+    ],
+)
+def test_each_missing_action_is_named(aws_server: AwsServer, lacking: str, tests: set[str]) -> None:
+    """And every test that needs it fails, no other does."""
+    bucket = aws_server.create_bucket()
+    keys = aws_server.create_user(
+        allowed(bucket, *(each for each in (*ACTIONS, *SETTINGS) if each != lacking))
+    )
+    findings = check(_storage(aws_server, bucket, keys))
+    assert dict.fromkeys(tests, ("failed", lacking)) == bad(findings)
+    assert lacking in found(findings, min(tests)).hint
+
+
+@pytest.mark.parametrize(
+    ("lacking", "test"),
+    [("s3:GetLifecycleConfiguration", "lifecycle"), ("s3:GetBucketVersioning", "versioning")],
+)
+def test_settings_that_cannot_be_read_are_a_warning(
+    aws_server: AwsServer, bucket: str, lacking: str, test: str
+) -> None:
+    """No backup needs the permission."""
+    keys = aws_server.create_user(
+        allowed(bucket, *(each for each in (*ACTIONS, *SETTINGS) if each != lacking))
+    )
+    assert {test: ("warning", lacking)} == bad(check(_storage(aws_server, bucket, keys)))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"bucket": "there-is-no-such-bucket"}, "NoSuchBucket"),
+        ({"endpoint_url": "http://127.0.0.1:9"}, "failed"),
+        (
+            {"credentials": {"access_key_id": "AKIAUNKNOWN", "secret_access_key": "x"}},
+            "InvalidAccessKeyId",
+        ),
+    ],
+)
+def test_what_cannot_be_reached_fails_once_and_not_in_every_test(
+    aws_server: AwsServer, bucket: str, change: dict[str, Any], code: str
+) -> None:
+    """The list is asked first; the others could only say the same."""
+    anything = aws_server.create_user(allow("s3:*", on="*"))
+    findings = check(_storage(aws_server, bucket, anything, **change))
+    assert {"list": ("failed", None)} == bad(findings)
+    assert code in found(findings, "list").message
+    assert found(findings, "list").hint
+    assert "put" not in {each.test for each in findings}
+
+
+def test_without_keys_only_that_is_told(aws_server: AwsServer, bucket: str, owner: Keys) -> None:
+    """With every source that was asked."""
+    storage = _storage(aws_server, bucket, owner, credentials=None)
+    (finding,) = check(storage, environment=aws_server.environment())
+    assert ("credentials", "failed") == (finding.test, finding.outcome)
+    assert "instance profile: " in finding.message
+
+
+def test_wrong_keys_are_refused_by_sts_too(aws_server: AwsServer, bucket: str) -> None:
+    """The row tells the source to look at."""
+    wrong = Keys(access_key_id="AKIAUNKNOWN", secret_access_key="x", arn="")
+    findings = check(_storage(aws_server, bucket, wrong), environment=aws_server.environment())
+    assert "failed" == found(findings, "identity").outcome
+    assert "configuration" in found(findings, "identity").hint
+
+
+def test_temporary_keys_that_nobody_renews_are_a_warning(
+    aws_server: AwsServer, bucket: str
+) -> None:
+    """Their end is not told; those of a role of the host are renewed."""
+    keys = aws_server.assume(aws_server.create_role(bucket_access(bucket)))
+    storage = _storage(aws_server, bucket, keys, credentials=None)
+    findings = check(storage, environment={**aws_server.environment(), **keys.environment()})
+    assert {"expiry": ("warning", None)} == bad(findings)
+
+
+@pytest.mark.parametrize(
+    ("condition", "algorithm"),
+    [
+        ({"Null": {"s3:x-amz-server-side-encryption": "true"}}, "AES256"),
+        ({"StringNotEquals": {"s3:x-amz-server-side-encryption": "aws:kms"}}, "aws:kms"),
+    ],
+)
+def test_a_bucket_that_wants_encryption_names_the_setting(
+    aws_server: AwsServer, condition: dict[str, Any], algorithm: str
+) -> None:
+    """The refusal alone tells nothing of it; with the setting all is well."""
+    bucket = aws_server.create_bucket()
+    keys = aws_server.create_user(bucket_access(bucket))
+    aws_server.set_bucket_policy(
+        bucket,
+        policy({
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:PutObject",
+            "Resource": f"arn:aws:s3:::{bucket}/*",
+            "Condition": condition,
+        }),
+    )
+    put = found(check(_storage(aws_server, bucket, keys)), "put")
+    encryption: dict[str, Any] = {"algorithm": algorithm}
+    if algorithm == "aws:kms":
+        # The server refuses aws:kms without the id of a key, so nothing helps that it could find.
+        encryption["kms_key_id"] = aws_server.create_key()
+        assert "server_side_encryption" in put.hint
+    else:
+        assert "takes AES256" in put.message
+        assert 'server_side_encryption.algorithm: "AES256"' in put.hint
+    assert "failed" == put.outcome
+    with_it = check(_storage(aws_server, bucket, keys, server_side_encryption=encryption))
+    assert {} == bad(with_it)
+    assert "as asked for" in found(with_it, "encryption").message
+    assert "Contents" not in aws_server.client().list_objects_v2(Bucket=bucket)
+
+
+@pytest.mark.parametrize(
+    ("shift_s", "outcome"), [(30, "ok"), (-90, "warning"), (1200, "failed"), (-1200, "failed")]
+)
+def test_a_wrong_clock_is_told_by_the_date_of_the_server(
+    aws_server: AwsServer, bucket: str, owner: Keys, shift_s: float, outcome: str
+) -> None:
+    """Before S3 refuses requests for it."""
+    findings = check(_storage(aws_server, bucket, owner), shift=timedelta(seconds=shift_s))
+    assert outcome == found(findings, "clock").outcome
+
+
+def test_versions_that_stay_and_rules_that_delete_are_told(aws_server: AwsServer) -> None:
+    """Versioning needs a rule for old versions, and none for those that are current."""
+    bucket = aws_server.create_bucket()
+    storage = _storage(aws_server, bucket, aws_server.create_user(bucket_access(bucket)))
+    root = aws_server.client()
+    root.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    assert {"versioning": ("warning", None)} == bad(check(storage))
+
+    def rule(**parts: Any) -> None:
+        rules: Any = [{"ID": "r1", "Status": "Enabled", "Filter": {"Prefix": "prod/"}, **parts}]
+        root.put_bucket_lifecycle_configuration(
+            Bucket=bucket, LifecycleConfiguration={"Rules": rules}
+        )
+
+    rule(NoncurrentVersionExpiration={"NoncurrentDays": 7})
+    assert {} == bad(check(storage))
+    rule(Expiration={"Days": 30}, NoncurrentVersionExpiration={"NoncurrentDays": 7})
+    findings = check(storage)
+    assert {"lifecycle": ("failed", None)} == bad(findings)
+    assert "the rule r1 deletes objects after 30 days" in found(findings, "lifecycle").message
+
+
+def test_what_an_interrupted_check_left_goes_when_it_is_old(
+    aws_server: AwsServer, bucket: str, owner: Keys
+) -> None:
+    """That of another check that runs now stays."""
+    client = aws_server.client()
+    old, new = (
+        f"prod/rs0/check/a%3A1/{SystemClock().now() - age:%Y%m%dT%H%M%SZ}-left"
+        for age in (timedelta(hours=2), timedelta(minutes=1))
+    )
+    for key in (old, new):
+        client.put_object(Bucket=bucket, Key=key, Body=b"x")
+    assert {} == bad(check(_storage(aws_server, bucket, owner)))
+    left = client.list_objects_v2(Bucket=bucket)["Contents"]
+    assert [new] == [each["Key"] for each in left]
+    client.delete_object(Bucket=bucket, Key=new)
+
+
+def test_another_server_passes_too(s3_server: S3Server) -> None:
+    """One that has no STS, and is not asked for it."""
+    findings = check(
+        _storage(
+            s3_server,
+            s3_server.create_bucket(),
+            Keys(
+                access_key_id=s3_server.access_key_id,
+                secret_access_key=s3_server.secret_access_key,
+                arn="",
+            ),
+        )
+    )
+    assert {} == bad(findings), [each for each in findings if each.outcome != "ok"]
+    assert "no STS" in found(findings, "identity").message
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> StorageSettings:
+    """A directory as a storage."""
+    block = {"label": "main", "type": "filesystem", "filesystem": {"path": tmp_path}}
+    return StorageSettings.model_validate(block)
+
+
+def test_a_directory_is_tested_and_left_as_it_was(
+    directory: StorageSettings, tmp_path: Path
+) -> None:
+    """There, writable, with room."""
+    findings = check(directory)
+    tests = ["directory", "put", "overwrite", "get", "delete", "room"]
+    assert tests == [each.test for each in findings]
+    assert {"ok"} == {each.outcome for each in findings if each.test != "room"}
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "test"),
+    [
+        (lambda path: path.rmdir(), "directory"),
+        (lambda path: (path / "rs0").write_text("in the way"), "put"),
+    ],
+)
+def test_a_directory_that_cannot_be_used_is_told(
+    directory: StorageSettings, tmp_path: Path, spoil: Callable[[Path], object], test: str
+) -> None:
+    """By the first test that needs it."""
+    spoil(tmp_path)
+    assert "failed" == found(check(directory), test).outcome
