@@ -141,6 +141,8 @@ def policy(
         click.echo(made.text())
         if region is None:
             screen.note("The region is not known: this is for regions outside China and GovCloud.")
+        if s3.role is not None and not (assume_role or bucket_policy or role_trust):
+            screen.note(f"For {s3.role.arn}; whoever assumes it needs --assume-role.")
         _remark(screen, s3, scope, is_bucket=bucket_policy)
         return Exit.DONE
 

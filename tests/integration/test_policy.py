@@ -1,7 +1,7 @@
 """Policies on a server that enforces them: each job under exactly what `backstay policy` prints.
 
 Jobs run over a real storage, those that restore and archive on a real replica set too. The server
-knows the policies of users and buckets with their conditions; nobody asks for those of KMS.
+knows the policies of users and buckets with their conditions.
 """
 
 import itertools

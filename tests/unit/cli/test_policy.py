@@ -154,6 +154,13 @@ def test_a_region_that_is_not_known_is_said() -> None:
     assert "arn:aws:s3:::acme-backups" in done.stdout
 
 
+def test_whose_permissions_they_are_is_said(terminal: Terminal) -> None:
+    """With a role they are the role's, not those of the host."""
+    assert ROLE["arn"] in terminal("policy").stderr
+    assert "" == terminal("policy", "--assume-role").stderr
+    assert "" == terminal("policy", "--json").stderr
+
+
 def test_a_reader_is_told_what_it_cannot_do(terminal: Terminal) -> None:
     """Its archive and its backups would fail all the time."""
     assert "oplog.enabled: false" in terminal("policy", "--restore-only").stderr
