@@ -186,10 +186,17 @@ class StorageWatch:
         """Ask for the first time, when a person may still be watching.
 
         Raises: PermanentError for what only a person can mend: a bucket that is not there, a
-        permission that is missing.
+        permission that is missing; it names the source of the keys.
         """
         try:
             self._store.probe()
+        except PermanentError as error:
+            source = self._credentials.facts().source
+            raise PermanentError(
+                error.code,
+                error.message if source == "none" else f"{error.message} (credentials: {source})",
+                hint=error.hint,
+            ) from error
         except TransientError as error:
             self._learn(error)
         else:

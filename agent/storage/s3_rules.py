@@ -206,7 +206,16 @@ _CODES: Final[dict[Rule, tuple[str, ...]]] = {
         "302",
         "308",
     ),
-    _SLOW_DOWN: ("SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "TooManyRequests"),
+    _SLOW_DOWN: (
+        "SlowDown",
+        "SlowDownRead",
+        "SlowDownWrite",
+        "Throttling",
+        "ThrottlingException",
+        # KMS has fewer to give than S3; bucket keys need it less often.
+        "KMS.ThrottlingException",
+        "TooManyRequests",
+    ),
     _UNAVAILABLE: (
         "InternalError",
         "ServiceUnavailable",
@@ -267,7 +276,7 @@ def rule_of_class(found: type[BaseException]) -> Rule | None:
 def rule_of_answer(code: str, status: int) -> Rule:
     """Return the rule for S3's code, else for the HTTP status."""
     rule = _BY_CODE.get(code)
-    if rule is None and code.startswith("KMS."):
+    if rule is None and code.startswith("KMS.") and status < 500:  # noqa: PLR2004 - see below
         rule = KMS_KEY
     if rule is None:
         rule = _BY_CODE.get(str(status))

@@ -5,7 +5,6 @@ that denies what is not encrypted as they want.
 """
 
 import base64
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from botocore.exceptions import ClientError
+from bson import json_util
 
 from tests.fakes.http_server import Request, Server
 from tests.system.observed import of_users
@@ -264,6 +264,9 @@ def test_the_archive_is_encrypted_too_and_another_key_opens_nothing(encrypted: E
     code, _, hint = error_of(ended, ended["state"])
     assert code == "storage_customer_key"
     assert "sse_customer_key" in hint
-    text = encrypted.agent.text() + json.dumps(ended, default=str)
+    control = client["backstay"]
+    every = [list(control[name].find()) for name in control.list_collection_names()]
+    text = encrypted.agent.text() + json_util.dumps(every)
+    assert str(ended["_id"]) in text
     for key in (KEY, KEY[::-1]):
         assert base64.b64encode(key).decode() not in text

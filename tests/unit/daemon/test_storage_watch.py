@@ -49,6 +49,17 @@ def test_the_keys_are_those_of_now() -> None:
     )
 
 
+def test_a_refusal_at_the_start_names_the_source_of_the_keys() -> None:
+    """An operator who sees that the keys are wrong asks which ones."""
+    watched = Watched()
+    watched.store.fault = fail_from(1, PermanentError("credentials_wrong", "unknown", hint="look"))
+    with pytest.raises(PermanentError) as caught:
+        watched.watch.begin()
+    assert caught.value.code == "credentials_wrong"
+    assert caught.value.message == "unknown (credentials: instance profile)"
+    assert caught.value.hint == "look"
+
+
 @pytest.mark.parametrize(
     "error",
     [

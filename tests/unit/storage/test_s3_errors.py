@@ -182,6 +182,8 @@ def test_a_denied_read_is_not_taken_for_a_wrong_key(
         ("", 403, "storage_denied"),
         ("Unheard", 404, "object_missing"),
         ("KMS.Unheard", 400, "storage_encryption"),
+        ("KMS.Unheard", 500, "storage_unavailable"),
+        ("KMS.ThrottlingException", 400, "storage_slow_down"),
         ("Unheard", 400, "storage_refused"),
         ("Unheard", 503, "storage_unavailable"),
         ("NoSuchBucket", 404, "storage_bucket_missing"),
