@@ -1,7 +1,7 @@
 """The rules for names of general purpose buckets in Amazon S3.
 
-Source: Amazon S3 User Guide, "General purpose bucket naming rules", as of November 2026. Names in an
-account's own namespace (``name-111122223333-eu-west-1-an``) keep the same rules. Names that
+Source: Amazon S3 User Guide, "General purpose bucket naming rules", as of November 2026. Names in
+an account's own namespace (``name-111122223333-eu-west-1-an``) keep the same rules. Names that
 predate them (capitals, underscores) are refused too: they cannot be reached by virtual-host
 addressing, and S3 itself has not let anyone create them since 2018.
 """

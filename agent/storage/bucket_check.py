@@ -11,6 +11,7 @@ from agent.settings import S3Settings
 from agent.storage.asking import Asked, asked, tried
 from agent.storage.lifecycle import removes_old_versions, threats
 from agent.storage.object_check import BODY, ObjectCheck, Site
+from agent.storage.s3 import customer_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -136,27 +137,32 @@ class BucketCheck:
 
     def _of_encryption(self) -> Iterator[Finding]:
         name = self._with_prefix(self._object.key)
+        key = customer_key(self._settings)
         head = self._asked(
-            "HeadObject", lambda: self._s3().head_object(Bucket=self._bucket, Key=name)
+            "HeadObject", lambda: self._s3().head_object(Bucket=self._bucket, Key=name, **key)
         )
         if head.error is not None:
             yield self._found.failed("encryption", head.error, head.missing)
             return
         answer: Any = head.answer
+        if key and answer.get("SSECustomerAlgorithm"):
+            yield self._found.ok("encryption", "by the customer's key (SSE-C), as asked for")
+            return
         has, key_id = answer.get("ServerSideEncryption"), answer.get("SSEKMSKeyId", "")
         shown = f"{has} with the key {key_id}" if key_id else str(has or "none")
         wanted = self._settings.server_side_encryption
         if wanted is None:
             message = f"{shown}, by the bucket's own default" if has else "none, nor asked for"
             yield self._found.ok("encryption", message)
-        elif has == wanted.algorithm and _is_key(wanted.kms_key_id, key_id):
+        elif wanted.algorithm and has == wanted.algorithm and _is_key(wanted.kms_key_id, key_id):
             yield self._found.ok("encryption", f"{shown}, as asked for")
         else:
             named = f" with the key {wanted.kms_key_id}" if wanted.kms_key_id else ""
+            asked_for = f"{wanted.algorithm}{named}" if wanted.algorithm else "a customer's key"
             yield self._found.of(
                 "encryption",
                 "failed",
-                f"asked for {wanted.algorithm}{named}, but the object has {shown}",
+                f"asked for {asked_for}, but the object has {shown}",
                 hint="the server does not heed server_side_encryption; see its documentation",
             )
 

@@ -52,7 +52,7 @@ class S3Store:
         self._is_conditional = Shared(settings.conditional_puts)
         self._has_batch_delete = Shared(value=True)
         self._extra = _put_arguments(settings)
-        self._with_key = _customer_key(settings)
+        self._with_key = customer_key(settings)
 
     def put(self, key: str, body: bytes | bytearray) -> None:
         """Create an object by one PUT, whose content the server checks as it arrives."""
@@ -288,7 +288,7 @@ def _is_about_condition(error: ClientError) -> bool:
 
 def _put_arguments(settings: S3Settings) -> dict[str, Any]:
     """Return what goes with every PUT."""
-    arguments = _customer_key(settings)
+    arguments = customer_key(settings)
     encryption = settings.server_side_encryption
     if encryption is not None and encryption.algorithm is not None:
         arguments["ServerSideEncryption"] = encryption.algorithm
@@ -301,7 +301,7 @@ def _put_arguments(settings: S3Settings) -> dict[str, Any]:
     return arguments
 
 
-def _customer_key(settings: S3Settings) -> dict[str, Any]:
+def customer_key(settings: S3Settings) -> dict[str, Any]:
     """Return what goes with every PUT, GET and HEAD of an object; botocore adds the key's MD5."""
     encryption = settings.server_side_encryption
     key = None if encryption is None else encryption.customer_key

@@ -1,5 +1,6 @@
 """The doctor on real storages: what is missing is named, and nothing is left behind."""
 
+import base64
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -242,6 +243,16 @@ def test_a_bucket_that_wants_encryption_names_the_setting(
     assert {} == bad(with_it)
     assert "as asked for" in found(with_it, "encryption").message
     assert "Contents" not in aws_server.client().list_objects_v2(Bucket=bucket)
+
+
+def test_a_key_of_the_customers_goes_with_every_request(aws_server: AwsServer) -> None:
+    """An object that nobody reads without it is one that was encrypted with it."""
+    bucket = aws_server.create_bucket()
+    keys = aws_server.create_user(bucket_access(bucket))
+    encryption = {"sse_customer_key": base64.b64encode(bytes(range(32))).decode()}
+    findings = check(_storage(aws_server, bucket, keys, server_side_encryption=encryption))
+    assert {} == bad(findings), findings
+    assert "customer's key" in found(findings, "encryption").message
 
 
 @pytest.mark.parametrize(
