@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -228,7 +228,7 @@ class TestSources:
         is_short_lived = source in {"web identity", "container", "instance profile"}
         assert is_short_lived == (facts.expires_at is not None)
 
-    @pytest.mark.parametrize(("first", "second"), list(pairwise(ORDER)))
+    @pytest.mark.parametrize(("first", "second"), list(combinations(ORDER, 2)))
     def test_of_two_sources_the_first_is_used(self, ways: Ways, first: str, second: str) -> None:
         """Both could answer."""
         one, other = ways.make(first), ways.make(second)
