@@ -12,6 +12,7 @@ from bson import json_util
 from tests.testbed import secrecy
 from tests.testbed.aws import AwsServer
 from tests.testbed.clients import Client, closing_clients
+from tests.testbed.federated import FederatedS3Server
 from tests.testbed.replica_set import ReplicaSet
 from tests.testbed.s3 import Bucket, S3Server
 from tests.testbed.waiting import eventually
@@ -113,6 +114,13 @@ def bucket(s3_server: S3Server, _shared_bucket: str) -> Bucket:
 def aws_server() -> Iterator[AwsServer]:
     """One S3, STS, IAM and KMS that enforce policies, for the whole run; it is not emptied."""
     with AwsServer.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def federated_server() -> Iterator[FederatedS3Server]:
+    """One S3 and STS with an issuer of web identity tokens; keys live for 4 s."""
+    with FederatedS3Server.start() as server:
         yield server
 
 

@@ -52,10 +52,15 @@ class HeldKeys:
         return held.keys
 
     def keep(self) -> None:
-        """Renew keys that last but soon end; a failure is told as by ``trouble``."""
+        """Renew keys that soon end, though nobody needs them now; ``trouble`` tells of a failure.
+
+        For keys that are over it is tried once: then whoever needs them asks.
+        """
         held = self._held.get()
-        is_used = held is not None and not held.keys.is_over(self._clock.now())
-        if held is not None and is_used and self._claims(held):
+        if held is None:
+            return
+        is_over = held.keys.is_over(self._clock.now())
+        if (held.trouble is None) if is_over else self._claims(held):
             self._renew_early(held)
 
     def peek(self) -> Keys | None:

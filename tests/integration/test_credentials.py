@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from agent.aws.session import Access
 from agent.core.errors import AgentError, PermanentError, TransientError
 from agent.settings import CredentialSettings, RoleSettings, S3Settings
 from agent.storage.s3 import S3Store
-from tests.fakes.http_server import Answer, Request, serving
 from tests.testbed.aws import (
     AwsServer,
     Keys,
@@ -338,76 +337,6 @@ class TestNothing:
         assert "web identity: AssumeRoleWithWebIdentity: " in error.message
         assert "401" in error.message
         assert "wrong" not in error.message
-
-
-class TestWebIdentityExpired:
-    """STS says that the token is over, as no STS of the testbed does."""
-
-    @staticmethod
-    def way(ways: Ways, url: str) -> Way:
-        """Return web identity whose STS is another server."""
-        web = ways.make("web identity")
-        return replace(web, environment={**web.environment, "AWS_ENDPOINT_URL_STS": url})
-
-    def test_it_has_a_code_of_its_own_if_nobody_else_answers(self, ways: Ways) -> None:
-        """With the file's name, and every other source too."""
-        with serving(lambda _request: EXPIRED_TOKEN) as sts:
-            way = self.way(ways, sts.url)
-            error = error_of(store_of(ways, ways.access(way)).probe)
-        assert (type(error), error.code) == (PermanentError, "web_identity_expired")
-        assert way.environment["AWS_WEB_IDENTITY_TOKEN_FILE"] in error.message
-        assert all(f" {source}: " in error.message for source in ORDER)
-        assert "AWS_WEB_IDENTITY_TOKEN_FILE" in error.hint
-
-    def test_the_next_source_is_asked_and_the_log_warns(
-        self, ways: Ways, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """As after any refusal."""
-        with serving(lambda _request: EXPIRED_TOKEN) as sts:
-            access = ways.access(self.way(ways, sts.url), ways.make("shared files"))
-            store_of(ways, access).probe()
-        assert access.facts().source == "shared files"
-        assert "ExpiredTokenException" in capsys.readouterr().out
-
-    def test_a_fresh_token_heals_it_later(self, ways: Ways) -> None:
-        """Keys that were given before could not be renewed, which passes."""
-        role = ways.aws.create_role(bucket_access(ways.bucket))
-        keys = {"now": ways.aws.assume(role, duration_s=2)}
-
-        def answer(_request: Request) -> Answer:
-            return given(keys["now"]) if "now" in keys else EXPIRED_TOKEN
-
-        with serving(answer) as sts:
-            store = store_of(ways, ways.access(self.way(ways, sts.url)))
-            store.probe()
-            del keys["now"]
-            error = eventually(lambda: _refusal(store), timeout_s=10, interval_s=0.2)
-            assert (type(error), error.code) == (TransientError, "web_identity_expired")
-            keys["now"] = ways.aws.assume(role)
-            store.probe()
-
-
-EXPIRED_TOKEN = Answer(
-    status=400,
-    headers={"Content-Type": "text/xml"},
-    body=b"<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredTokenException</Code>"
-    b"<Message>Token expired: current date/time 1795342000 must be before the expiration"
-    b" date/time 1795341000</Message></Error></ErrorResponse>",
-)
-
-
-def given(keys: Keys) -> Answer:
-    """Return the answer of an STS that takes a web identity token."""
-    assert keys.expires_at is not None
-    body = (
-        "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
-        f"<AccessKeyId>{keys.access_key_id}</AccessKeyId>"
-        f"<SecretAccessKey>{keys.secret_access_key}</SecretAccessKey>"
-        f"<SessionToken>{keys.session_token}</SessionToken>"
-        f"<Expiration>{keys.expires_at:%Y-%m-%dT%H:%M:%SZ}</Expiration>"
-        "</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
-    )
-    return Answer(headers={"Content-Type": "text/xml"}, body=body.encode())
 
 
 class TestRotation:

@@ -1,7 +1,7 @@
 """What is wrong with the way to the bucket has a code of its own, wherever it shows.
 
 The servers are real where one answers so; a server of the test's own gives what none of them says:
-another region, a wrong clock, a refusal by KMS, an expired web identity token.
+another region, a wrong clock, a refusal by KMS.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,8 @@ import pytest
 from tests.fakes.http_server import Answer, Request, s3_error, serving
 from tests.system.protected import END_STATES, QUICK, WITHOUT_ARCHIVE
 from tests.testbed.agents import Agent, AgentSpec, filesystem_storage
-from tests.testbed.aws import AwsServer, allow, identity_token, trust
+from tests.testbed.aws import AwsServer, allow, trust
+from tests.testbed.federated import FederatedS3Server
 from tests.testbed.process import remove_directory
 from tests.testbed.relay import relayed
 from tests.testbed.replica_set import ReplicaSet
@@ -28,11 +29,6 @@ EMPTY_LISTING = Answer(
 KMS_SAID = (
     "User: arn:aws:iam::111122223333:user/backstay is not authorized to perform:"
     " kms:GenerateDataKey on resource: arn:aws:kms:us-east-1:111122223333:key/1234"
-)
-EXPIRED_TOKEN = Answer(
-    status=400,
-    body=b"<ErrorResponse><Error><Code>ExpiredTokenException</Code><Message>Token expired</Message>"
-    b"</Error></ErrorResponse>",
 )
 AT_START = [
     "credentials_wrong",
@@ -62,6 +58,7 @@ class Faults:
     """A storage block for each fault, and the environment in which it shows."""
 
     aws: AwsServer
+    federated: FederatedS3Server
     directory: Path
     running: ExitStack
     blocks: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -83,12 +80,11 @@ class Faults:
         self._add("storage_clock_skew", bucket, good, url=self._serve(_skewed))
         self._add("storage_encryption", bucket, good, url=self._serve(_refused_by_kms))
         token = self.directory / "token"
-        token.write_text(identity_token("agent"))
+        token.write_text(self.federated.issuer.token("agent", life_s=-60))
         self.environment = {
             **self.aws.environment(),
+            **self.federated.environment(token),
             "AWS_ENDPOINT_URL_STS": self._serve(self._sts),
-            "AWS_ROLE_ARN": role,
-            "AWS_WEB_IDENTITY_TOKEN_FILE": str(token),
         }
 
     def _add(
@@ -119,10 +115,10 @@ class Faults:
         return self.running.enter_context(serving(answer)).url
 
     def _sts(self, request: Request) -> Answer:
-        """Refuse every web identity token; all else goes to the real server, as it was signed."""
-        if b"AssumeRoleWithWebIdentity" in request.body:
-            return EXPIRED_TOKEN
-        return relayed(self.aws.endpoint_url, request)
+        """Pass web identity on to the server that checks tokens, and all else to the other."""
+        is_web_identity = b"AssumeRoleWithWebIdentity" in request.body
+        server = self.federated if is_web_identity else self.aws
+        return relayed(server.endpoint_url, request)
 
 
 def _elsewhere(_request: Request) -> Answer:
@@ -139,10 +135,15 @@ def _refused_by_kms(request: Request) -> Answer:
 
 
 @pytest.fixture(scope="module")
-def faults(aws_server: AwsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
+def faults(
+    aws_server: AwsServer,
+    federated_server: FederatedS3Server,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Faults]:
     """Every fault."""
     with ExitStack() as running:
-        faults = Faults(aws_server, tmp_path_factory.mktemp("faults"), running)
+        directory = tmp_path_factory.mktemp("faults")
+        faults = Faults(aws_server, federated_server, directory, running)
         faults.set_up()
         yield faults
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC
+from pathlib import Path
 
 import pytest
 from pymongo.collection import Collection
@@ -13,6 +14,7 @@ from tests.system.protected import END_STATES, QUICK, WITHOUT_ARCHIVE, result_of
 from tests.testbed.agents import Agent, AgentSpec, Settings
 from tests.testbed.aws import AwsServer, bucket_access
 from tests.testbed.clients import Document
+from tests.testbed.federated import FederatedS3Server
 from tests.testbed.hashes import contents, differences
 from tests.testbed.metadata import InstanceMetadata, rotating
 from tests.testbed.mongod import Node
@@ -159,3 +161,39 @@ def test_a_metadata_service_in_trouble_is_a_named_problem_while_the_keys_last(
 
     eventually(is_well, 40, message="the problems are gone")
     assert status.count_documents(good) == 3
+
+
+@pytest.mark.timeout(120)
+def test_a_token_that_is_not_renewed_any_more_is_a_named_problem_until_it_is(
+    replica_set: ReplicaSet,
+    federated_server: FederatedS3Server,
+    running: ExitStack,
+    tmp_path: Path,
+) -> None:
+    """Web identity alone: keys of 4 s are renewed with each new token, by an idle agent too."""
+    server, token = federated_server, tmp_path / "token"
+
+    def project(life_s: float) -> None:
+        token.write_text(server.issuer.token("agent", life_s=life_s))
+
+    project(3600)
+    status = replica_set.client()["backstay"]["status"]
+    bucket, environment = server.create_bucket(), server.environment(token)
+    _start(running, replica_set.primary(), server.endpoint_url, bucket, environment)
+    good = {"storage.ok": True, "storage.credential_source": "web identity"}
+    first = eventually(lambda: status.find_one(good), 30)["storage"]
+    later = {**good, "storage.expires_at": {"$gt": first["expires_at"]}}
+    eventually(lambda: status.find_one(later), 30, message="an idle agent renews its keys")
+
+    project(-60)
+    problem = {"problems": {"$elemMatch": {"code": "credentials_failing", "level": "error"}}}
+    found = eventually(lambda: status.find_one(problem), 60, message="it is a problem")
+    (failing,) = [each for each in found["problems"] if each["code"] == "credentials_failing"]
+    assert "(source: web identity)" in failing["message"]
+    assert "ExpiredTokenException" in failing["hint"]
+    assert status.find_one({"storage.error_code": "web_identity_expired"}) is not None
+
+    project(3600)
+    well = {"_id": "cluster", "problems.code": {"$nin": ["credentials_failing"]}}
+    eventually(lambda: status.find_one(well), 60, message="a fresh token heals it")
+    assert token.read_text() not in str(list(status.find()))

@@ -228,6 +228,7 @@ class S3Server(ServerProcess):
             "-s3.autoCreateBucket=false",
             "-s3.domainName=s3.localhost",
             f"-s3.config={self._identities()}",
+            *self._more_options(),
         ]
         key = self.directory / "sse-key"
         if not key.exists():
@@ -237,6 +238,10 @@ class S3Server(ServerProcess):
             output=self.directory / "weed.out",
             environment=inherited_environment({"WEED_S3_SSE_KEY": key.read_text()}),
         )
+
+    def _more_options(self) -> list[str]:
+        """Return what else is on the command line."""
+        return []
 
     def _identities(self) -> Path:
         path = self.directory / "identities.json"

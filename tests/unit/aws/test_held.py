@@ -160,7 +160,7 @@ def test_unknown_keys_are_looked_for_once_more(held: HeldKeys, giver: Giver) -> 
 def test_keys_that_nobody_needs_are_renewed_too(
     held: HeldKeys, giver: Giver, clock: VirtualClock
 ) -> None:
-    """In time, not before; and keys that are over are left to whoever needs them."""
+    """In time, not before; once they are over it is tried once, and then left to who needs them."""
     held.keep()
     assert giver.asked_count == 0
     held.get()
@@ -171,8 +171,11 @@ def test_keys_that_nobody_needs_are_renewed_too(
     held.keep()
     assert giver.asked_count == 2
     clock.move(3600)
-    held.keep()
-    assert giver.asked_count == 2
+    giver.is_down = True
+    for _ in range(3):
+        held.keep()
+    assert giver.asked_count == 3
+    assert held.trouble() == "the source is down"
 
 
 def test_what_keeps_keys_from_being_renewed_is_told_until_they_are(
