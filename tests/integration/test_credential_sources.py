@@ -70,6 +70,21 @@ def test_a_session_token_of_the_environment_is_used() -> None:
     assert (keys.access_key_id, keys.secret_access_key, keys.session_token) == ("a", "b", "c")
 
 
+def test_the_end_of_the_environment_s_keys_is_known_if_it_is_told() -> None:
+    """By the variable that `aws configure export-credentials` writes; nothing renews them."""
+    keys = load(
+        "environment",
+        {
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+            "AWS_SESSION_TOKEN": "c",
+            "AWS_CREDENTIAL_EXPIRATION": "2100-01-01T00:00:00Z",
+        },
+    )
+    assert keys.expires_at is not None
+    assert keys.expires_at.year == 2100
+
+
 def test_half_of_the_environment_is_named() -> None:
     """The variable that is missing."""
     assert "AWS_SECRET_ACCESS_KEY" in reason("environment", {"AWS_ACCESS_KEY_ID": "a"})
