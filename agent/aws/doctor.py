@@ -32,10 +32,10 @@ def check_keys(access: Access, label: str, clock: Clock) -> Generator[Finding, N
 
 
 def _identity(access: Access, keys: Keys, label: str) -> Finding:
-    if not access.has_sts():
+    if not access.whose.can_tell:
         message = "not known: a server that is not Amazon's has no STS to ask"
         return _finding(label, "identity", "ok", message)
-    error = access.why_unknown(keys)
+    error = access.whose.ask(keys).why_not
     if error is None:
         return _finding(label, "identity", "ok", str(access.facts().identity))
     message = f"STS does not say whose keys these are: {told(error)}"

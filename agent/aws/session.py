@@ -1,36 +1,25 @@
 """How one bucket is reached: whose keys sign, who that is, and until when."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from copy import copy
+from typing import TYPE_CHECKING
 
 from agent.aws.chain import Chain
 from agent.aws.clients import make_client
 from agent.aws.held import HeldKeys
-from agent.aws.keys import FAILURES, Keys
+from agent.aws.keys import Keys
 from agent.aws.role import assume
 from agent.aws.sources import all_sources
 from agent.aws.sts import Sts
+from agent.aws.whose import UNASKED, Whose
 from agent.core import log as logs
 from agent.core.clock import Clock, SystemClock
-from agent.core.flow import Shared
+from agent.core.errors import AgentError
 from agent.model.status import CredentialFacts
-from agent.settings import S3Settings
+from agent.settings import RoleSettings, S3Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-
-_AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Identity:
-    """What STS said of the keys, if it was asked."""
-
-    keys: Keys | None = None
-    arn: str | None = None
-    why_not: Exception | None = None
 
 
 class Access:
@@ -46,12 +35,32 @@ class Access:
         self._settings = settings
         self._environment = environment
         self._sts = Sts(environment, settings.region)
+        self._clock, self._log = clock, log
         sources = all_sources(settings.credentials, environment, self._sts)
-        self._base = base = HeldKeys(Chain(sources, clock, log).load, clock, log)
-        self._keys, role = base, settings.role
-        if role is not None:
-            self._keys = HeldKeys(lambda: assume(role, base, self._sts), clock, log)
-        self._identity: Shared[_Identity] = Shared(_Identity())
+        self._base = HeldKeys(Chain(sources, clock, log).load, clock, log)
+        self._keys = self._base if settings.role is None else self._wearing(settings.role)
+        self.whose = Whose(self._sts, settings.endpoint_url)
+        self._whose_base = Whose(self._sts, settings.endpoint_url)
+
+    def _wearing(self, role: RoleSettings) -> HeldKeys:
+        return HeldKeys(lambda: assume(role, self._base, self._sts), self._clock, self._log)
+
+    def with_role(self, role: RoleSettings) -> "Access":
+        """Return access with the same source's keys, and this role on top instead of any other.
+
+        The role is assumed at once. Raises: what ``agent.aws.role.assume`` raises.
+        """
+        other = copy(self)
+        other._keys = self._wearing(role)  # noqa: SLF001 - it is one of our own
+        other.whose = Whose(self._sts, self._settings.endpoint_url)
+        other._keys.get()  # noqa: SLF001 - the same
+        return other
+
+    @property
+    def role_arn(self) -> str | None:
+        """The role that the configuration puts on top, if any."""
+        role = self._settings.role
+        return None if role is None else role.arn
 
     def connect(self, settings: S3Settings | None = None) -> "S3Client":
         """Return a client; it makes one attempt per call, but for keys that are over.
@@ -70,10 +79,9 @@ class Access:
         keys = self._keys.peek()
         if keys is None:
             return CredentialFacts(source="none")
-        told = self._identity.get()
         return CredentialFacts(
             source=keys.source,
-            identity=told.arn if told.keys is keys else None,
+            identity=self.whose.known(keys).arn,
             expires_at=keys.expires_at,
             renewal_error=self._keys.trouble() or self._base.trouble(),
         )
@@ -84,41 +92,25 @@ class Access:
         self._keys.keep()
 
     def identify(self) -> CredentialFacts:
-        """Ask STS once for each set of keys whose they are, and return what is known.
-
-        A server with an address of its own has no STS, unless the environment names one. A
-        failure is no error: nothing needs the answer.
-        """
+        """Ask STS once for each set of keys whose they are, and return what is known."""
         keys = self._keys.peek()
-        if keys is not None and self._identity.get().keys is not keys and self.has_sts():
-            self._identity.set(self._ask(keys))
+        if keys is not None and self.whose.known(keys) == UNASKED:
+            self.whose.ask(keys)
         return self.facts()
+
+    def source_identity(self) -> str | None:
+        """Return whom the source's own keys belong to, below any role; None if that is not told.
+
+        Keys that nobody has used yet are fetched; STS is asked until it has answered for them.
+        """
+        if not self._whose_base.can_tell:
+            return None
+        try:
+            keys = self._base.get()
+        except AgentError:  # of this the status tells, as soon as the storage is needed
+            return None
+        return self._whose_base.known(keys).arn or self._whose_base.ask(keys).arn
 
     def fetch(self) -> Keys:
         """Return the keys in use, fetched if there were none. Raises: as ``connect`` says."""
         return self._keys.get()
-
-    def why_unknown(self, keys: Keys) -> Exception | None:
-        """Ask STS anew whose the keys are; return why it did not tell, None if it did."""
-        told = self._ask(keys)
-        self._identity.set(told)
-        return told.why_not
-
-    def has_sts(self) -> bool:
-        """Whether there is an STS that knows the keys."""
-        url = self._settings.endpoint_url
-        if url is None or self._sts.endpoint_url is not None:
-            return True
-        return (urlsplit(url).hostname or "").endswith(_AMAZON)
-
-    def _ask(self, keys: Keys) -> _Identity:
-        try:
-            client = self._sts.client(
-                "sts",
-                aws_access_key_id=keys.access_key_id,
-                aws_secret_access_key=keys.secret_access_key,
-                aws_session_token=keys.session_token,
-            )
-            return _Identity(keys=keys, arn=client.get_caller_identity()["Arn"])
-        except FAILURES as error:
-            return _Identity(keys=keys, why_not=error)

@@ -12,6 +12,7 @@ from agent.cli.look import list_, show, status
 from agent.cli.policy import policy
 from agent.cli.prepare import init
 from agent.cli.program import real_program
+from agent.cli.roles import authorize_role, deauthorize_role, roles
 from agent.cli.service import run
 from agent.cli.work import backup, cancel, delete, restore, resync
 
@@ -40,20 +41,11 @@ def backstay(context: click.Context) -> None:
         context.obj = real_program()
 
 
-for _verb in (
-    run,
-    init,
-    policy,
-    check,
-    backup,
-    restore,
-    list_,
-    show,
-    status,
-    cancel,
-    delete,
-    resync,
-):
+_VERBS = (
+    run, init, policy, check, backup, restore, list_, show, status, cancel, delete, resync,
+    roles, authorize_role, deauthorize_role,
+)  # fmt: skip
+for _verb in _VERBS:
     backstay.add_command(_verb)
 
 

@@ -58,6 +58,10 @@ class Documents(Protocol):
         """Return a command's whole document, if it exists."""
         ...
 
+    def roles(self) -> Sequence[Document]:
+        """Return the authorizations of roles, oldest first."""
+        ...
+
     def cluster(self) -> Document | None:
         """Return the cluster's status document, if a coordinator has written one."""
         ...

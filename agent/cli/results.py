@@ -7,6 +7,7 @@ from rich.text import Text
 from agent.cli import words
 from agent.cli.console import Document
 from agent.cli.findings import show_findings
+from agent.cli.role_guide import ROLE_PARTS, show_role
 from agent.cli.screen import Screen, facts
 from agent.cli.sight import Sight
 from agent.model.outcome import Failure
@@ -28,7 +29,7 @@ _NAMES: Final = {
     "replayed_ops": "replayed entries",
 }
 # These have lines of their own.
-_NOT_A_FACT: Final = frozenset({"plan", "held_ttl"})
+_NOT_A_FACT: Final = frozenset({"plan", "held_ttl", *ROLE_PARTS})
 _MOST_LINES: Final = 40
 _PLAN_NAMES: Final = {"docs": "documents", "bytes": "data", "stored_bytes": "to fetch"}
 
@@ -51,6 +52,8 @@ def show_result(screen: Screen, sight: Sight) -> None:
     rows = _rows(sight.result)
     if rows:
         screen.table(facts(rows))
+    if sight.command == "authorize_role":
+        show_role(screen, sight.result)
     held = sight.result.get("held_ttl")
     if isinstance(held, list) and held:
         screen.say("restored without their expiry; these lines in mongosh give it back", "yellow")

@@ -9,13 +9,22 @@ from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared, Stop
 from agent.core.log import Log
 from agent.model.nodes import NodeFacts, UsePrimary, may_read
-from agent.model.status import AgentStatus, ArchiveReport, CredentialFacts, StorageStatus
+from agent.model.status import (
+    AgentStatus,
+    ArchiveReport,
+    CredentialFacts,
+    StorageAccess,
+    StorageStatus,
+)
 from agent.ports import NodeReader, ObjectStore, StatusBoard
 
 HEARTBEAT_S: Final = 3.0
 # A storage that answered is asked again only now and then; one that did not, sooner.
 PROBE_S: Final = 60.0
 PROBE_AGAIN_S: Final = 10.0
+
+_DENIED: Final = "storage_denied"
+_AWAIT: Final = "storage.s3.awaits_role: true lets agents start while a role is set up"
 # Keys are looked at as often as this, which costs nothing until they are to be renewed.
 KEEP_S: Final = 2.0
 
@@ -35,10 +44,14 @@ class Itself:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reports:
-    """What else goes into the agent's status: how it stands with its storage, and its archive."""
+    """What else goes into the agent's status.
+
+    How it stands with its storage, and its archive; and as whom it reaches its storages.
+    """
 
     storage: Callable[[], StorageStatus]
     archive: Callable[[], ArchiveReport | None]
+    access: Callable[[], tuple[StorageAccess, ...]] = tuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +153,7 @@ class NodeWatch:
             updated_at=own.updated_at,
             storage=self._reports.storage(),
             archive=_behind_too(self._reports.archive(), own.lag_s),
+            access=self._reports.access(),
         )
 
 
@@ -164,7 +178,10 @@ def _facts(status: AgentStatus) -> NodeFacts:
 
 
 class StorageWatch:
-    """Asks the main storage now and then whether it answers, from a thread of its own."""
+    """Asks the main storage now and then whether it answers, from a thread of its own.
+
+    ``awaits_role``: a permission that is missing at the start is no fault, but to be given.
+    """
 
     def __init__(
         self,
@@ -172,10 +189,13 @@ class StorageWatch:
         first: StorageStatus,
         log: Log,
         credentials: Credentials,
+        *,
+        awaits_role: bool = False,
     ) -> None:
         self._store = store
         self._log = log
         self._credentials = credentials
+        self._awaits_role = awaits_role
         self._status = Shared(first)
 
     def status(self) -> StorageStatus:
@@ -185,17 +205,20 @@ class StorageWatch:
     def begin(self) -> None:
         """Ask for the first time, when a person may still be watching.
 
-        Raises: PermanentError for what only a person can mend: a bucket that is not there, a
-        permission that is missing; it names the source of the keys.
+        Raises: PermanentError for what only a person can mend: a bucket that is not there, or a
+        permission that is missing, unless a role is awaited; it names the source of the keys.
         """
         try:
             self._store.probe()
         except PermanentError as error:
+            if error.code == _DENIED and self._awaits_role:
+                self._learn(error)
+                return
             source = self._credentials.facts().source
             raise PermanentError(
                 error.code,
                 error.message if source == "none" else f"{error.message} (credentials: {source})",
-                hint=error.hint,
+                hint=f"{error.hint}; {_AWAIT}" if error.code == _DENIED else error.hint,
             ) from error
         except TransientError as error:
             self._learn(error)

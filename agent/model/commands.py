@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from agent.core.errors import PermanentError
 from agent.model.cluster_time import ClusterTime
+from agent.model.roles import ROLE_ARN, ROLE_NAME
 from agent.model.states import State
 
 
@@ -48,6 +50,22 @@ PointInTime = Annotated[
     Bson(("date", "timestamp", "string"), LATEST),
 ]
 Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def _role_arn(arn: str) -> str:
+    if ROLE_ARN.match(arn) is None:
+        raise ValueError("must be the ARN of a role: arn:aws:iam::123456789012:role/backstay")
+    return arn
+
+
+def _role_name(name: str) -> str:
+    if ROLE_NAME.match(name) is None:
+        raise ValueError("must be up to 64 letters, digits and characters of +=,.@_-")
+    return name
+
+
+RoleArn = Annotated[str, AfterValidator(_role_arn)]
+RoleName = Annotated[str, AfterValidator(_role_name)]
 
 
 class _Document(BaseModel):
@@ -135,13 +153,49 @@ class Resync(_Request):
     storage: str | None = Field(None, description="label of a configured storage; absent: all")
 
 
+class AuthorizeRole(_Request):
+    """Set a role up for a storage: first what IAM needs, then the proof that it works."""
+
+    command: Literal["authorize_role"] = "authorize_role"
+    storage: str | None = Field(None, description="label of a configured storage; absent: main")
+    authorization: str | None = Field(
+        None, description="id of an authorization; absent: the one of the storage in progress"
+    )
+    role_name: RoleName | None = Field(
+        None, description="name of the role in the lines for the shell; absent: backstay-<bucket>"
+    )
+    role_arn: RoleArn | None = Field(
+        None, description="ARN of the role, once it is set up; absent: begin, or show again"
+    )
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        if self.role_name is not None and self.role_arn is not None:
+            raise ValueError("authorize_role takes 'role_name' to begin or 'role_arn' to complete")
+        return self
+
+
+class DeauthorizeRole(_Request):
+    """Forget a role that no storage uses, or give an authorization up."""
+
+    command: Literal["deauthorize_role"] = "deauthorize_role"
+    authorization: str | None = Field(None, description="id of an authorization")
+    role_arn: RoleArn | None = Field(None, description="ARN of a role that was authorized")
+
+    @model_validator(mode="after")
+    def _aims_once(self) -> Self:
+        if (self.authorization is None) == (self.role_arn is None):
+            raise ValueError("deauthorize_role needs either 'authorization' or 'role_arn'")
+        return self
+
+
 class Check(_Request):
     """Let every agent test its storages, credentials and privileges."""
 
     command: Literal["check"] = "check"
 
 
-Request = Backup | Restore | Cancel | Delete | Resync | Check
+Request = Backup | Restore | Cancel | Delete | Resync | Check | AuthorizeRole | DeauthorizeRole
 REQUESTS: Final[dict[str, type[Request]]] = {
     "backup": Backup,
     "restore": Restore,
@@ -149,6 +203,8 @@ REQUESTS: Final[dict[str, type[Request]]] = {
     "delete": Delete,
     "resync": Resync,
     "check": Check,
+    "authorize_role": AuthorizeRole,
+    "deauthorize_role": DeauthorizeRole,
 }
 
 # What agents add to a command's document, with the BSON types of each.

@@ -5,6 +5,8 @@
     <replset>/oplog/<replica set id>/<yyyymmdd>/<begin>_<last>.bson.zst
     <replset>/check/<agent>/<time>-<name>
 
+What is written to try a storage out lies beside these, below ``check/``, and is removed at once.
+
 Keys are relative to the storage's prefix. Parts that come from users are percent-encoded,
 byte by byte, unless they are letters, digits or one of ``-_~``, and dots that do not stand alone
 or first; so a key is never a special path and never collides with another. A part longer than a
@@ -84,6 +86,11 @@ def is_backup_id(text: str) -> bool:
 def replset_root(replset: str) -> str:
     """Return the prefix of everything of one replica set name."""
     return f"{encode(replset)}/"
+
+
+def role_probe(replset: str, authorization: str) -> str:
+    """Return the key of the object with which a role is tried out, and which is removed again."""
+    return f"{replset_root(replset)}check/role-{encode(authorization)}"
 
 
 def backups_root(replset: str) -> str:

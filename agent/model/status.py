@@ -55,6 +55,19 @@ class StorageStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StorageAccess:
+    """As whom an agent reaches a storage, so that others know.
+
+    ``identity`` is that of the source of its keys, below any role, and None if nobody told;
+    ``role`` is the ARN of the role that its configuration puts on top.
+    """
+
+    storage: str
+    identity: str | None
+    role: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveReport:
     """What the agent that archives the oplog tells of the archive.
 
@@ -102,6 +115,7 @@ class AgentStatus:
     updated_at: datetime
     storage: StorageStatus
     archive: ArchiveReport | None = None
+    access: tuple[StorageAccess, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

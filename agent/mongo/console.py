@@ -1,13 +1,13 @@
 """Documents of the control database as plain values, for people at a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from bson import ObjectId
 from pymongo.synchronous.database import Database
 
 from agent.mongo.connect import Document
-from agent.mongo.control import COMMANDS, STATUS
+from agent.mongo.control import COMMANDS, ROLE, STATUS
 from agent.mongo.documents import from_bson
 from agent.mongo.errors import translated
 
@@ -35,6 +35,12 @@ class MongoDocuments:
     def command(self, command_id: object) -> Mapping[str, object] | None:
         """Return a command's whole document, if it exists."""
         return _shown(self._commands.find_one({"_id": {"$eq": command_id}}))
+
+    @translated()
+    def roles(self) -> Sequence[Mapping[str, object]]:
+        """Return the authorizations of roles, oldest first."""
+        found = self._status.find({"kind": ROLE}).sort([("created_at", 1), ("_id", 1)])
+        return [{name: _plain(value) for name, value in each.items()} for each in found]
 
     @translated()
     def cluster(self) -> Mapping[str, object] | None:

@@ -9,6 +9,7 @@ from pymongo.errors import OperationFailure
 from pymongo.synchronous.database import Database
 
 from agent.core.errors import PermanentError
+from agent.model.roles import RoleState
 from agent.model.schema import commands_validator
 from agent.mongo.connect import Document
 from agent.mongo.errors import NAMESPACE_EXISTS, translated
@@ -19,6 +20,9 @@ BACKUPS: Final = "backups"
 EVENTS: Final = "events"
 TASKS: Final = "tasks"
 LEASES: Final = "leases"
+
+# The kind of a document of ``status`` that holds the authorization of a role.
+ROLE: Final = "role"
 
 # Some tens of thousands of events.
 _EVENTS_BYTES: Final = 16 * 1024 * 1024
@@ -43,7 +47,18 @@ def _wanted() -> tuple[_Wanted, ...]:
         _Wanted(
             name=COMMANDS, options=validation, indexes=(IndexModel([("state", 1)], name="state"),)
         ),
-        _Wanted(name=STATUS),
+        _Wanted(
+            name=STATUS,
+            indexes=(
+                # Two coordinators, or two commands, cannot begin twice for one storage.
+                IndexModel(
+                    [("storage", 1)],
+                    name="one_role_in_progress",
+                    unique=True,
+                    partialFilterExpression={"kind": ROLE, "state": RoleState.IN_PROGRESS.value},
+                ),
+            ),
+        ),
         _Wanted(
             name=BACKUPS,
             indexes=(IndexModel([("consistent_at", 1)], name="consistent_at"),),

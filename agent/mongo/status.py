@@ -20,6 +20,7 @@ from agent.model.status import (
     OplogStatus,
     Problem,
     Running,
+    StorageAccess,
     StorageStatus,
 )
 from agent.mongo.connect import Document
@@ -100,6 +101,10 @@ def _of_agent(status: AgentStatus) -> Document:
             "error_code": storage.error_code,
         },
         "archive": status.archive and _of_report(status.archive),
+        "access": [
+            {"storage": each.storage, "identity": each.identity, "role": each.role}
+            for each in status.access
+        ],
     }
 
 
@@ -132,6 +137,7 @@ def _to_agent(found: Mapping[str, Any]) -> AgentStatus:
         updated_at=found["updated_at"],
         storage=StorageStatus(**found["storage"]),
         archive=_to_report(found["archive"]) if found.get("archive") else None,
+        access=tuple(StorageAccess(**each) for each in found.get("access", ())),
     )
 
 

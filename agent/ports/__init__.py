@@ -18,6 +18,7 @@ from agent.ports.control import (
     TaskBoard,
 )
 from agent.ports.restore import ReplayTarget, RestoreTarget, SwitchTarget, ViewRule
+from agent.ports.roles import RoleBoard, RoleStorage
 from agent.ports.storage import ObjectStore, StoredObject
 from agent.ports.work import CANCELED, Job, JobContext, JobError
 
@@ -42,6 +43,8 @@ __all__ = [
     "Read",
     "ReplayTarget",
     "RestoreTarget",
+    "RoleBoard",
+    "RoleStorage",
     "StatusBoard",
     "StoredObject",
     "SwitchTarget",

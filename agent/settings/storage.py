@@ -166,6 +166,10 @@ class S3Settings(Block):
         default=None, description="Static keys. Default: what the environment gives."
     )
     role: RoleSettings | None = Field(default=None, description="Role to assume. Default none.")
+    awaits_role: bool = Field(
+        default=False,
+        description="Start although the bucket may not be used yet: a role for it is being set up.",
+    )
     server_side_encryption: EncryptionSettings | None = Field(
         default=None, description="Encryption to ask for. Default: what the bucket does by itself."
     )

@@ -139,10 +139,12 @@ def missing_action(error: AgentError, operation: str) -> str | None:
     """Return the IAM action without which a request was denied; None if that is not the cause."""
     if error.code == DENIED.code:
         return action_of(operation)
-    found = _KMS_ACTION.search(error.message)
-    if error.code != KMS_KEY.code or found is None:
+    if error.code != KMS_KEY.code or "AccessDenied" not in error.message:
         return None
-    return found[0]
+    found = _KMS_ACTION.search(error.message)
+    if found is not None:
+        return found[0]
+    return KMS_READ if operation in _READS else KMS_WRITE
 
 
 def _hint_for_denied(operation: str, encryption: EncryptionSettings | None) -> str:

@@ -15,6 +15,7 @@ from agent.daemon.archive import ArchiveDuty, ArchiveDutyPorts, ArchivePreferenc
 from agent.daemon.coordinator import Coordinator, CoordinatorPorts
 from agent.daemon.dispatcher import Dispatcher, DispatcherPorts
 from agent.daemon.gaps import GapBackups
+from agent.daemon.identities import SourceWatch
 from agent.daemon.overview import Overview, OverviewPorts
 from agent.daemon.problems import ArchiveRules
 from agent.daemon.respondent import Respondent
@@ -49,6 +50,7 @@ class Assembly:
         self.links = links
         self.stores = stores
         self.clock: Clock = SystemClock()
+        self.sources = SourceWatch(stores.accesses.sources)
         self.log: Log = logs.get(agent=links.own.name)
         self.once = boards(links, settings)
         self.patient = patient(self.once, stop)
@@ -97,9 +99,12 @@ class Assembly:
             bucket=store.describe(),
             credential_source="none",
         )
-        stores = self.stores
-        credentials = Credentials(facts=stores.facts, identify=stores.identify, keep=stores.keep)
-        return StorageWatch(store, first, self.log, credentials)
+        accesses = self.stores.accesses
+        credentials = Credentials(
+            facts=accesses.facts, identify=accesses.identify, keep=accesses.keep
+        )
+        awaits_role = main.s3 is not None and main.s3.awaits_role
+        return StorageWatch(store, first, self.log, credentials, awaits_role=awaits_role)
 
     def node_watch(self, storage: StorageWatch) -> NodeWatch:
         """Return what writes this agent's heartbeats."""
@@ -112,7 +117,9 @@ class Assembly:
             pid=os.getpid(),
             started_at=self.clock.now(),
         )
-        reports = Reports(storage=storage.status, archive=self.archive.report)
+        reports = Reports(
+            storage=storage.status, archive=self.archive.report, access=self.sources.access
+        )
         return NodeWatch(itself, self.reader, self.once.status, reports, self.log)
 
     def archive_run(self, watch: NodeWatch) -> Callable[[Stop], None]:

@@ -33,6 +33,7 @@ def run_agent(settings: Settings, stop: Stop) -> None:
             "keeper": whole.keeper.run,
             "heartbeat": node_watch.run,
             "storage": storage_watch.run,
+            "identities": whole.sources.run,
             "dispatcher": whole.dispatcher(node_watch.may_read).run,
             "coordinator": whole.coordinator().run,
             "respondent": whole.respondent().run,

@@ -13,7 +13,20 @@ from agent.jobs.delete import DeleteJob, DeletePorts
 from agent.jobs.restore.job import RestoreJob
 from agent.jobs.restore.ports import RestorePorts
 from agent.jobs.resync import ResyncJob, ResyncPorts
-from agent.model.commands import Backup, Cancel, Check, Delete, Request, Restore, Resync
+from agent.jobs.roles.authorize import AuthorizeRoleJob
+from agent.jobs.roles.deauthorize import DeauthorizeRoleJob
+from agent.jobs.roles.ports import RolePorts
+from agent.model.commands import (
+    AuthorizeRole,
+    Backup,
+    Cancel,
+    Check,
+    DeauthorizeRole,
+    Delete,
+    Request,
+    Restore,
+    Resync,
+)
 from agent.mongo.apply import MongoReplayTarget
 from agent.mongo.switch import MongoSwitch
 from agent.mongo.target import MongoTarget
@@ -25,6 +38,7 @@ from agent.ports import (
 from agent.ports.work import Job, JobContext
 from agent.settings import Settings
 from agent.wiring.links import Links
+from agent.wiring.roles import role_ports
 from agent.wiring.stores import Stores
 
 
@@ -61,6 +75,10 @@ class Workshop:
                 return self._resync(request, context)
             case Check():
                 return self._check(context)
+            case AuthorizeRole():
+                return AuthorizeRoleJob(context, request, self._role_ports(context))
+            case DeauthorizeRole():
+                return DeauthorizeRoleJob(context, request, self._role_ports(context))
             case Cancel():
                 raise PermanentError("not_a_job", "a cancel is settled by the coordinator itself")
             case _:
@@ -124,6 +142,9 @@ class Workshop:
             log=self._parts.log,
         )
         return ResyncJob(context, ports)
+
+    def _role_ports(self, context: JobContext) -> RolePorts:
+        return role_ports(self._parts.settings, self._parts.links, self._stores, context)
 
     def _check(self, context: JobContext) -> Job:
         ports = CheckPorts(

@@ -14,6 +14,7 @@ from agent.mongo.events import MongoEvents
 from agent.mongo.leases import MongoLeases
 from agent.mongo.notes import MongoNotes
 from agent.mongo.questions import MongoQuestions
+from agent.mongo.roles import MongoRoles
 from agent.mongo.status import MongoStatus
 from agent.mongo.tasks import MongoTasks
 from agent.ports import (
@@ -23,10 +24,12 @@ from agent.ports import (
     JobNotes,
     LeaseStore,
     QuestionBoard,
+    RoleBoard,
     StatusBoard,
     TaskBoard,
 )
 from tests.fakes.control import MemoryControl
+from tests.fakes.roles import MemoryRoles
 from tests.testbed.replica_set import ReplicaSet
 
 CLAIM_S = 1.0
@@ -47,6 +50,7 @@ class Control:
     status: StatusBoard
     backups: BackupCatalogue
     events: EventLog
+    roles: RoleBoard
     event_count: Callable[[], int]
     drop: Callable[[], None]
 
@@ -65,6 +69,7 @@ def control(request: pytest.FixtureRequest) -> Iterator[Control]:
             status=memory.status,
             backups=memory.backups,
             events=memory.events,
+            roles=MemoryRoles(SystemClock()),
             event_count=lambda: len(memory.events.written),
             drop=memory.drop,
         )
@@ -90,6 +95,7 @@ def control(request: pytest.FixtureRequest) -> Iterator[Control]:
             status=MongoStatus(database),
             backups=MongoBackups(database),
             events=MongoEvents(database, "a:1"),
+            roles=MongoRoles(database),
             event_count=lambda: database["events"].count_documents({}),
             drop=drop,
         )

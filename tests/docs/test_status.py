@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from agent.model.progress import Phase
+from agent.model.roles import Authorization
 from agent.model.status import (
     AgentStatus,
     ArchiveReport,
@@ -13,6 +14,7 @@ from agent.model.status import (
     OplogStatus,
     Problem,
     Running,
+    StorageAccess,
     StorageStatus,
 )
 from tests.docs import documents
@@ -28,7 +30,9 @@ from tests.docs.documents import DESIGN
         OplogStatus,
         Problem,
         Running,
+        StorageAccess,
         StorageStatus,
+        Authorization,
     ],
 )
 def test_every_field_is_in_the_design(model: type) -> None:

@@ -21,6 +21,7 @@ class FakeDocuments:
     stored: dict[str, dict[str, object]] = field(default_factory=dict)
     script: list[Mapping[str, object] | BaseException] = field(default_factory=list)
     cluster_document: Document | None = None
+    role_documents: list[Document] = field(default_factory=list)
 
     def command_id(self, text: str) -> object | None:
         """Return the id of a command that is there."""
@@ -35,6 +36,10 @@ class FakeDocuments:
             if str(command_id) in self.stored:
                 self.stored[str(command_id)].update(change)
         return self.stored.get(str(command_id))
+
+    def roles(self) -> list[Document]:
+        """Return the authorizations that were put there."""
+        return self.role_documents
 
     def cluster(self) -> Document | None:
         """Return the cluster's document."""

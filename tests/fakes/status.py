@@ -4,12 +4,17 @@ from datetime import UTC, datetime
 
 from agent.model.cluster_time import ClusterTime
 from agent.model.coverage import Span
-from agent.model.status import AgentStatus, ArchiveReport, StorageStatus
+from agent.model.status import AgentStatus, ArchiveReport, StorageAccess, StorageStatus
 
 REPLSET_ID = "65f0000000000000000000aa"
 
 
-def an_agent(name: str, updated_at: datetime, archive: ArchiveReport | None = None) -> AgentStatus:
+def an_agent(
+    name: str,
+    updated_at: datetime,
+    archive: ArchiveReport | None = None,
+    access: tuple[StorageAccess, ...] = (),
+) -> AgentStatus:
     """Return an agent that is in good order."""
     return AgentStatus(
         name=name,
@@ -25,6 +30,7 @@ def an_agent(name: str, updated_at: datetime, archive: ArchiveReport | None = No
             label="main", ok=True, bucket="memory", credential_source="configuration"
         ),
         archive=archive,
+        access=access,
     )
 
 

@@ -267,6 +267,7 @@ class TestStatusDocuments:
             "pid": 4711,
             "started_at": NOW,
             "archive": None,
+            "access": [],
         }
 
     def test_what_does_not_exist_is_null(self, database: Database[Document]) -> None:

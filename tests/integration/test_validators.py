@@ -1,5 +1,6 @@
 """What an operator sees in a real mongosh when a command is inserted."""
 
+from agent.model.commands import REQUESTS
 from agent.mongo.connect import open_cluster, open_node, own_node
 from agent.mongo.control import prepare
 from tests.testbed.replica_set import ReplicaSet
@@ -7,7 +8,7 @@ from tests.testbed.shell import type_into_mongosh
 
 # What is inserted, and what the shell then has to say.
 MISTAKES: dict[str, tuple[str, ...]] = {
-    '{command: "bakup"}': ("command", "backup, cancel, check, delete, restore, resync"),
+    '{command: "bakup"}': ("command", ", ".join(sorted(REQUESTS))),
     '{comand: "backup"}': ("comand", "missingProperties: [ 'command' ]"),
     '{command: "backup", namespace: ["shop.*"]}': ("additionalProperties: [ 'namespace' ]",),
     '{command: "backup", namespaces: "shop.*"}': ("propertyName: 'namespaces'", "[ 'array' ]"),
@@ -35,6 +36,10 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     '{command: "cancel", target: 7}': ("propertyName: 'target'", "'objectId'"),
     '{command: "delete", force: true}': ("backup is missing; needed by: delete",),
     '{command: "resync", dry_run: true}': ("dry_run is no option of this command",),
+    '{command: "authorize_role", role_arn: 7}': ("propertyName: 'role_arn'", "'string'"),
+    '{command: "deauthorize_role", role_name: "x"}': (
+        "role_name is no option of this command; it is of: authorize_role",
+    ),
     '{command: "backup", state: "stopped"}': ("propertyName: 'state'",),
 }
 
@@ -56,6 +61,10 @@ CORRECT = (
     '{command: "check"}',
     '{command: "resync"}',
     '{command: "resync", storage: "main"}',
+    '{command: "authorize_role"}',
+    '{command: "authorize_role", storage: "main", role_arn: "arn:aws:iam::123456789012:role/r"}',
+    '{command: "authorize_role", authorization: "5f0c2a91", role_name: "backstay-prod"}',
+    '{command: "deauthorize_role", authorization: "5f0c2a91"}',
 )
 
 

@@ -191,18 +191,26 @@ class AwsServer(ServerProcess):
             if any(each["AccessKeyId"] == access_key_id for each in keys):
                 self._iam.delete_access_key(UserName=name, AccessKeyId=access_key_id)
 
-    def create_role(self, *policies: Policy, trusted: Policy | None = None) -> str:
+    def create_role(
+        self, *policies: Policy, trusted: Policy | None = None, name: str | None = None
+    ) -> str:
         """Create a role that may do what the policies allow, and return its ARN.
 
         Without a trust policy it trusts a user of the testbed, as whom `assume` assumes it.
         """
-        name = f"role-{secrets.token_hex(4)}"
+        name = name or f"role-{secrets.token_hex(4)}"
         document = trusted or trust(self._assumer.arn)
         arn: str = self._iam.create_role(
             RoleName=name, AssumeRolePolicyDocument=json.dumps(document)
         )["Role"]["Arn"]
         self.set_role_policies(arn, *policies)
         return arn
+
+    def set_trust(self, role_arn: str, trusted: Policy) -> None:
+        """Replace whom a role trusts."""
+        self._iam.update_assume_role_policy(
+            RoleName=role_arn.rpartition("/")[2], PolicyDocument=json.dumps(trusted)
+        )
 
     def set_role_policies(self, role_arn: str, *policies: Policy) -> None:
         """Let a role do what these policies allow, and nothing else, from now on."""
