@@ -11,19 +11,20 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from botocore.exceptions import ClientError
 
 from agent.aws import policy, trust
 from agent.aws.policy import PLAIN, Scope
 from agent.core import log
+from agent.core.clock import SystemClock
 from agent.core.errors import AgentError
 from agent.core.flow import Stop
 from agent.jobs.archive.compaction import CompactionPorts, Compactor
 from agent.jobs.archive.ports import Tenure
 from agent.jobs.resync import ResyncJob, ResyncPorts
 from agent.model.cluster_time import ClusterTime
-from agent.model.iam import ACTIONS, Policy, Statement, action_of
-from agent.settings import S3Settings
+from agent.model.iam import ACTIONS, Policy, Statement
+from agent.settings import S3Settings, StorageSettings
+from agent.storage.doctor import Examiner, check_storage
 from agent.storage.s3 import S3Store
 from tests.fakes import archive
 from tests.fakes.control import MemoryBackups, MemoryEvents
@@ -63,7 +64,7 @@ NEEDED: Mapping[str, set[str]] = {
     "compaction": {LIST, GET, PUT, DELETE},
     "delete": {LIST, GET, DELETE},
     "resync": {LIST, GET},
-    "check of the bucket": LOOK,
+    "check of the bucket": {LIST, GET, PUT, DELETE, *LOOK},
 }
 Document = dict[str, Any]
 _numbers = itertools.count()
@@ -269,14 +270,13 @@ def resync(ground: Ground) -> None:
     assert {"main": 2} == job.run()["backups"]
 
 
-def look(ground: Ground) -> None:
-    """What can be asked of the bucket's own rules, of which it has none."""
-    ground.client.get_bucket_versioning(Bucket=ground.bucket)
-    try:
-        ground.client.get_bucket_lifecycle_configuration(Bucket=ground.bucket)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "AccessDenied":
-            raise
+def examine(ground: Ground) -> None:
+    """All tests of the bucket; a setting that may not be read is a warning."""
+    block = StorageSettings(label="main", type="s3", s3=ground.s3)
+    by = Examiner(replset="rs0", agent="a:1", name="abc", clock=SystemClock())
+    for finding in check_storage(block, by, lambda _: ground.client):
+        if finding.missing or finding.outcome == "failed":
+            raise _ReportedError(f"{finding.message}: {finding.missing}")
 
 
 JOBS: Mapping[str, Callable[[Ground], None]] = {
@@ -289,7 +289,7 @@ JOBS: Mapping[str, Callable[[Ground], None]] = {
     "compaction": compact,
     "delete": delete,
     "resync": resync,
-    "check of the bucket": look,
+    "check of the bucket": examine,
 }
 
 
@@ -314,8 +314,6 @@ def refusal(ground: Ground, job: str) -> str | None:
         return f"{error.code}: {error.hint}"
     except _ReportedError as error:
         return str(error)
-    except ClientError as error:
-        return action_of(error.operation_name)
     return None
 
 

@@ -16,7 +16,7 @@ _CALL = re.compile(
 # The token is the permission.
 _FREE = {"AssumeRoleWithWebIdentity"}
 # Called by botocore itself, or to look at a bucket's rules.
-_ELSEWHERE = {"AssumeRole", "GetBucketVersioning", "GetBucketLifecycleConfiguration"}
+_ELSEWHERE = {"AssumeRole"}
 
 
 def test_every_request_in_the_source_has_its_action() -> None:
