@@ -25,7 +25,11 @@ _CHINA: Final = "aws-cn"
 _LIST: Final = (ACTIONS["ListObjectsV2"],)
 _READ: Final = (ACTIONS["GetObject"],)
 _WRITE: Final = (*_READ, ACTIONS["PutObject"], ACTIONS["DeleteObject"])
-_LOOK: Final = (ACTIONS["GetBucketVersioning"], ACTIONS["GetBucketLifecycleConfiguration"])
+_LOOK: Final = (
+    ACTIONS["GetBucketVersioning"],
+    ACTIONS["GetBucketLifecycleConfiguration"],
+    ACTIONS["GetBucketEncryption"],
+)
 # With any of these, what was deleted could be made to be gone for good.
 _FORGET_VERSIONS: Final = ("s3:DeleteObjectVersion",)
 _STOP_VERSIONS: Final = ("s3:PutBucketVersioning", "s3:PutLifecycleConfiguration")

@@ -56,12 +56,6 @@ class Access:
         other._keys.get()  # noqa: SLF001 - the same
         return other
 
-    @property
-    def role_arn(self) -> str | None:
-        """The role that the configuration puts on top, if any."""
-        role = self._settings.role
-        return None if role is None else role.arn
-
     def connect(self, settings: S3Settings | None = None) -> "S3Client":
         """Return a client; it makes one attempt per call, but for keys that are over.
 

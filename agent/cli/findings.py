@@ -12,7 +12,7 @@ from agent.cli.screen import Screen, columns
 _STYLES: Final = {"failed": "bold red", "warning": "bold yellow", "ok": "green"}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Line:
     """The same finding of one or several agents."""
 
@@ -20,6 +20,7 @@ class _Line:
     test: str
     message: str
     hint: str
+    code: str
     agents: list[str] = field(default_factory=list)
 
 
@@ -36,7 +37,7 @@ def show_findings(screen: Screen, result: Document) -> None:
             Text(line.outcome, style=_STYLES.get(line.outcome, "")),
             line.test,
             agents or ", ".join(line.agents),
-            Text.assemble(line.message, *([("\n" + line.hint, "dim")] if line.hint else [])),
+            _told(line),
         )
     if rows:
         screen.table(table)
@@ -44,6 +45,15 @@ def show_findings(screen: Screen, result: Document) -> None:
         "1 warning" if result.get("warnings") == 1 else f"{result.get('warnings', 0)} warnings"
     )
     screen.say(f"{result.get('failed', 0)} failed, {warnings}, {result.get('ok', 0)} ok")
+
+
+def _told(line: _Line) -> Text:
+    told = Text(line.message)
+    if line.code:
+        told.append(f" [{line.code}]", "dim")
+    if line.hint:
+        told.append(f"\n{line.hint}", "dim")
+    return told
 
 
 def _rows(result: Document) -> list[Document]:
@@ -55,16 +65,19 @@ def _rows(result: Document) -> list[Document]:
 
 def _lines(rows: Sequence[Document]) -> list[_Line]:
     """Return lines in the order of the rows, which have the worst first."""
-    lines: dict[tuple[str, str, str, str], _Line] = {}
+    lines: dict[tuple[str, ...], _Line] = {}
     for row in _shortened(rows):
         storage = row.get("storage")
-        test = f"{row.get('test', '')}{f' ({storage})' if storage else ''}"
-        named = (
-            str(row.get("outcome", "")), test, str(row.get("message", "")), str(row.get("hint", ""))
-        )  # fmt: skip
-        agents = lines.setdefault(named, _Line(*named)).agents
-        if (agent := str(row.get("agent", ""))) not in agents:
-            agents.append(agent)
+        line = _Line(
+            outcome=str(row.get("outcome", "")),
+            test=f"{row.get('test', '')}{f' ({storage})' if storage else ''}",
+            message=str(row.get("message", "")),
+            hint=str(row.get("hint", "")),
+            code=str(row.get("code") or ""),
+        )
+        known = lines.setdefault((line.outcome, line.test, line.message, line.hint), line)
+        if (agent := str(row.get("agent", ""))) not in known.agents:
+            known.agents.append(agent)
     return list(lines.values())
 
 

@@ -14,11 +14,14 @@ Access = tuple[StorageAccess, ...]
 
 
 class SourceWatch:
-    """Remembers what ``ask`` told last; that may wait for a server, and never fails."""
+    """Remembers what ``ask`` told last; that may wait for a server, and never fails.
 
-    def __init__(self, ask: Callable[[], Sequence[StorageAccess]]) -> None:
+    ``first`` is what is known before: the roles of the configuration.
+    """
+
+    def __init__(self, ask: Callable[[], Sequence[StorageAccess]], first: Access) -> None:
         self._ask = ask
-        self._known: Shared[Access] = Shared(())
+        self._known: Shared[Access] = Shared(first)
 
     def access(self) -> Access:
         """Return what was told last; cheap."""

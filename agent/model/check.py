@@ -16,7 +16,8 @@ class Finding:
     """What one test found.
 
     ``storage`` is the label of the storage that was tested, None if it was something else.
-    ``missing`` names the IAM action or the privilege in MongoDB without which it failed.
+    ``missing`` names the IAM action or the privilege in MongoDB without which it failed;
+    ``code`` is that of the error behind it, if there was one.
     """
 
     test: str
@@ -25,6 +26,7 @@ class Finding:
     storage: str | None = None
     missing: str | None = None
     hint: str = ""
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,12 @@ class Row:
 def failed(test: str, error: AgentError, *, storage: str | None = None) -> Finding:
     """Return what a test found that an error ended."""
     return Finding(
-        test=test, outcome="failed", message=error.message, storage=storage, hint=error.hint
+        test=test,
+        outcome="failed",
+        message=error.message,
+        storage=storage,
+        hint=error.hint,
+        code=error.code,
     )
 
 
@@ -66,4 +73,5 @@ def _document(row: Row) -> Mapping[str, object]:
         "message": finding.message,
         "missing": finding.missing,
         "hint": finding.hint,
+        "code": finding.code,
     }

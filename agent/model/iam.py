@@ -23,6 +23,7 @@ ACTIONS: Final[Mapping[str, str]] = MappingProxyType({
     "DeleteObjects": "s3:DeleteObject",
     "GetBucketVersioning": "s3:GetBucketVersioning",
     "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "GetBucketEncryption": "s3:GetEncryptionConfiguration",
     "AssumeRole": "sts:AssumeRole",
 })
 # What S3 does with a KMS key on behalf of whoever writes and reads. Source: Amazon S3 User Guide,

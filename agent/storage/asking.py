@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from agent.core.errors import AgentError
 from agent.model.check import Finding, Verdict
+from agent.settings import EncryptionSettings
 from agent.storage import s3_errors
 
 T = TypeVar("T")
@@ -35,7 +36,12 @@ def tried(operation: str, call: Callable[[], T]) -> Asked[T]:
 
 
 def asked(
-    operation: str, where: str, call: Callable[[], T], *, nothing: frozenset[str] = frozenset()
+    operation: str,
+    where: str,
+    call: Callable[[], T],
+    *,
+    encryption: EncryptionSettings | None,
+    nothing: frozenset[str] = frozenset(),
 ) -> Asked[T]:
     """Send a request past the store; codes in ``nothing`` are an answer: there is none."""
     try:
@@ -44,7 +50,7 @@ def asked(
         headers = _headers(refused.response)
         if s3_errors.answer_code(refused) in nothing:
             return Asked(headers=headers)
-        error = s3_errors.translate(refused, operation, where)
+        error = s3_errors.translate(refused, operation, where, encryption)
         missing = s3_errors.missing_action(error, operation)
         return Asked(error=error, missing=missing, headers=headers)
     except s3_errors.FAILURES as failure:
@@ -77,6 +83,7 @@ class Findings:
         *,
         missing: str | None = None,
         hint: str = "",
+        code: str | None = None,
     ) -> Finding:
         """Return what a test found."""
         return Finding(
@@ -86,8 +93,11 @@ class Findings:
             storage=self.label,
             missing=missing,
             hint=hint,
+            code=code,
         )
 
     def failed(self, test: str, error: AgentError, missing: str | None = None) -> Finding:
         """Return that a test ended with an error."""
-        return self.of(test, "failed", error.message, missing=missing, hint=error.hint)
+        return self.of(
+            test, "failed", error.message, missing=missing, hint=error.hint, code=error.code
+        )

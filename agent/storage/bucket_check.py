@@ -1,13 +1,13 @@
 """Tests of a bucket, by the very requests that backups make, and two of its settings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from agent.model import keys
 from agent.model.check import Finding
-from agent.settings import S3Settings
+from agent.settings import EncryptionSettings, S3Settings
 from agent.storage.asking import Asked, asked, tried
 from agent.storage.lifecycle import removes_old_versions, threats
 from agent.storage.object_check import BODY, ObjectCheck, Site
@@ -22,6 +22,9 @@ T = TypeVar("T")
 _SKEW_WARNS_S: Final = 60.0
 _SKEW_FAILS_S: Final = 900.0
 _SKEW_HINT: Final = "let NTP or chrony set this host's clock"
+_NONE: Final = "none"
+_OF_CUSTOMER: Final = "SSE-C with the configured key"
+_NO_DEFAULT: Final = frozenset({"ServerSideEncryptionConfigurationNotFoundError"})
 _NO_RULES: Final = frozenset({"NoSuchLifecycleConfiguration"})
 
 
@@ -145,24 +148,19 @@ class BucketCheck:
             yield self._found.failed("encryption", head.error, head.missing)
             return
         answer: Any = head.answer
-        if key and answer.get("SSECustomerAlgorithm"):
-            yield self._found.ok("encryption", "by the customer's key (SSE-C), as asked for")
-            return
-        has, key_id = answer.get("ServerSideEncryption"), answer.get("SSEKMSKeyId", "")
-        shown = f"{has} with the key {key_id}" if key_id else str(has or "none")
-        wanted = self._settings.server_side_encryption
+        shown, wanted = _shown(answer), self._settings.server_side_encryption
         if wanted is None:
-            message = f"{shown}, by the bucket's own default" if has else "none, nor asked for"
+            is_bare = shown == _NONE
+            message = "none, nor asked for" if is_bare else f"{shown}, by the bucket's own default"
             yield self._found.ok("encryption", message)
-        elif wanted.algorithm and has == wanted.algorithm and _is_key(wanted.kms_key_id, key_id):
+        elif _is_as_asked(answer, wanted):
             yield self._found.ok("encryption", f"{shown}, as asked for")
         else:
             named = f" with the key {wanted.kms_key_id}" if wanted.kms_key_id else ""
-            asked_for = f"{wanted.algorithm}{named}" if wanted.algorithm else "a customer's key"
             yield self._found.of(
                 "encryption",
                 "failed",
-                f"asked for {asked_for}, but the object has {shown}",
+                f"asked for {wanted.algorithm or _OF_CUSTOMER}{named}, but the object has {shown}",
                 hint="the server does not heed server_side_encryption; see its documentation",
             )
 
@@ -174,7 +172,9 @@ class BucketCheck:
             lambda: self._s3().get_bucket_lifecycle_configuration(Bucket=self._bucket),
             nothing=_NO_RULES,
         )
-        rules: Any = read.answer["Rules"] if read.answer else ()
+        # Not every server leaves out what it has none of in the way that Amazon does.
+        answer: Any = read.answer or {}
+        rules = answer.get("Rules", ())
         if read.error is not None:
             yield self._unknown("lifecycle", read, "whether rules delete or archive backups")
         elif found := threats(rules, self._root):
@@ -187,6 +187,7 @@ class BucketCheck:
         else:
             yield self._found.ok("lifecycle", f"no rule deletes or archives {self._root}")
         yield self._of_versioning(goes=removes_old_versions(rules, self._root))
+        yield self._of_default()
 
     def _of_versioning(self, *, goes: bool) -> Finding:
         read = self._asked(
@@ -207,6 +208,19 @@ class BucketCheck:
             hint="add a lifecycle rule with NoncurrentVersionExpiration for our prefix",
         )
 
+    def _of_default(self) -> Finding:
+        read = self._asked(
+            "GetBucketEncryption",
+            lambda: self._s3().get_bucket_encryption(Bucket=self._bucket),
+            nothing=_NO_DEFAULT,
+        )
+        if read.error is not None:
+            return self._unknown("default encryption", read, "what the bucket encrypts by itself")
+        answer: Any = read.answer or {}
+        rules = answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", ())
+        shown = ", ".join(_default(rule) for rule in rules) or _NONE
+        return self._found.ok("default encryption", f"the bucket's own is {shown}")
+
     def _unknown(self, test: str, read: Asked[Any], what: str) -> Finding:
         """Return a warning: no backup needs to read a setting."""
         assert read.error is not None  # noqa: S101 - for the type checker
@@ -216,12 +230,20 @@ class BucketCheck:
         if read.missing is not None:
             hint = f"allow {read.missing} on the bucket; nothing but this test needs it"
         message = f"it cannot be told {what}: {read.error.message}"
-        return self._found.of(test, "warning", message, missing=read.missing, hint=hint)
+        return self._found.of(
+            test, "warning", message, missing=read.missing, hint=hint, code=read.error.code
+        )
 
     def _asked(
         self, operation: str, call: Callable[[], T], *, nothing: frozenset[str] = frozenset()
     ) -> Asked[T]:
-        return asked(operation, self._site.store.describe(), call, nothing=nothing)
+        return asked(
+            operation,
+            self._site.store.describe(),
+            call,
+            encryption=self._settings.server_side_encryption,
+            nothing=nothing,
+        )
 
     def _with_prefix(self, key: str) -> str:
         return f"{self._settings.prefix}/{key}" if self._settings.prefix else key
@@ -232,6 +254,27 @@ def _date(header: str) -> datetime | None:
         return parsedate_to_datetime(header).astimezone(UTC)
     except ValueError:
         return None
+
+
+def _default(rule: Mapping[str, Any]) -> str:
+    found = rule.get("ApplyServerSideEncryptionByDefault", {})
+    has, key_id = found.get("SSEAlgorithm", _NONE), found.get("KMSMasterKeyID")
+    return f"{has} with the key {key_id}" if key_id else str(has)
+
+
+def _shown(answer: Mapping[str, Any]) -> str:
+    if answer.get("SSECustomerAlgorithm"):
+        return _OF_CUSTOMER
+    key_id = answer.get("SSEKMSKeyId")
+    has = str(answer.get("ServerSideEncryption") or _NONE)
+    return f"{has} with the key {key_id}" if key_id else has
+
+
+def _is_as_asked(answer: Mapping[str, Any], wanted: EncryptionSettings) -> bool:
+    if wanted.customer_key is not None:
+        return answer.get("SSECustomerAlgorithm") == "AES256"
+    is_same = answer.get("ServerSideEncryption") == wanted.algorithm
+    return is_same and _is_key(wanted.kms_key_id, answer.get("SSEKMSKeyId", ""))
 
 
 def _is_key(wanted: str | None, key_id: str) -> bool:

@@ -15,13 +15,13 @@ from agent.daemon.archive import ArchiveDuty, ArchiveDutyPorts, ArchivePreferenc
 from agent.daemon.coordinator import Coordinator, CoordinatorPorts
 from agent.daemon.dispatcher import Dispatcher, DispatcherPorts
 from agent.daemon.gaps import GapBackups
-from agent.daemon.identities import SourceWatch
 from agent.daemon.overview import Overview, OverviewPorts
 from agent.daemon.problems import ArchiveRules
 from agent.daemon.respondent import Respondent
 from agent.daemon.watch import Credentials, Itself, NodeWatch, Reports, StorageWatch
 from agent.jobs.backup.reading import ReadingPorts
 from agent.jobs.backup.worker import TaskRunner
+from agent.jobs.check.examination import Examination, Part, tell_failed
 from agent.model.leases import LEASE_S, MARGIN_S, RENEW_S
 from agent.model.status import StorageStatus
 from agent.mongo.control import prepare
@@ -38,6 +38,7 @@ from agent.settings import Settings
 from agent.wiring.archive import ArchiveParts, ArchiveShop
 from agent.wiring.doctor import examination
 from agent.wiring.links import CONTROL_POLICY, Links, boards, patient
+from agent.wiring.roles import source_watch
 from agent.wiring.stores import Stores
 from agent.wiring.workshop import Parts, Workshop
 
@@ -50,7 +51,7 @@ class Assembly:
         self.links = links
         self.stores = stores
         self.clock: Clock = SystemClock()
-        self.sources = SourceWatch(stores.accesses.sources)
+        self.sources = source_watch(settings, stores)
         self.log: Log = logs.get(agent=links.own.name)
         self.once = boards(links, settings)
         self.patient = patient(self.once, stop)
@@ -99,10 +100,8 @@ class Assembly:
             bucket=store.describe(),
             credential_source="none",
         )
-        accesses = self.stores.accesses
-        credentials = Credentials(
-            facts=accesses.facts, identify=accesses.identify, keep=accesses.keep
-        )
+        stores = self.stores
+        credentials = Credentials(facts=stores.facts, identify=stores.identify, keep=stores.keep)
         awaits_role = main.s3 is not None and main.s3.awaits_role
         return StorageWatch(store, first, self.log, credentials, awaits_role=awaits_role)
 
@@ -153,15 +152,24 @@ class Assembly:
 
     def respondent(self) -> Respondent:
         """Return what answers the questions that go to every agent."""
-        mongo = MongoDoctor(
+        doctor = examination(self._mongo(), self.stores, self.links.own, self.clock, self.log)
+        return Respondent(self.once.questions, self.links.own.name, doctor.findings, self.log)
+
+    def look_over(self, stop: Stop) -> None:
+        """Log what is wrong with MongoDB, or with what the user may do there, at the start."""
+        quick = Examination(
+            [Part(name="mongodb", run=self._mongo().findings)], self.clock, self.log
+        )
+        tell_failed(quick.findings(stop), self.log)
+
+    def _mongo(self) -> MongoDoctor:
+        return MongoDoctor(
             node=self.links.node,
             cluster=self.links.cluster,
             own=self.links.own,
             reader=self.reader,
             control_database=self.settings.control.database,
         )
-        doctor = examination(mongo, self.stores, self.links.own, self.clock, self.log)
-        return Respondent(self.once.questions, self.links.own.name, doctor.findings, self.log)
 
     def coordinator(self) -> Coordinator:
         """Return what leads when this agent has the lease."""

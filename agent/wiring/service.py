@@ -29,6 +29,7 @@ def run_agent(settings: Settings, stop: Stop) -> None:
         retry(lambda: prepare(database), policy=START_POLICY, stop=stop)
         node_watch = whole.node_watch(storage_watch)
         whole.log.info("agent started", version=agent.__version__, replset=links.own.replset)
+        whole.look_over(stop)
         duties: dict[str, Callable[[Stop], None]] = {
             "keeper": whole.keeper.run,
             "heartbeat": node_watch.run,

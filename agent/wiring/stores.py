@@ -4,66 +4,56 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agent.aws.doctor import check_keys
-from agent.aws.policy import permissions
-from agent.aws.region import region_of
 from agent.aws.session import Access
-from agent.aws.trust import external
 from agent.core.clock import SystemClock
 from agent.core.errors import PermanentError
 from agent.core.flow import Stop
 from agent.model.check import Finding
+from agent.model.status import CredentialFacts
 from agent.ports import (
     JobContext,
     ObjectStore,
-    RoleStorage,
 )
-from agent.settings import RoleSettings, S3Settings, Settings
+from agent.settings import S3Settings, Settings
 from agent.storage.doctor import Examiner, check_storage
 from agent.storage.open import open_store
-from agent.wiring.accesses import Accesses
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 
 class Stores:
-    """The configured storages by label."""
+    """The configured storages by label; ``access`` has those of type s3."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str], stop: Stop) -> None:
+        self.environment = environment
         self._main = settings.storage.label
-        self._environment = environment
         self._settings = {one.label: one for one in settings.storages}
-        self.accesses = Accesses(settings, environment)
+        # One for each bucket, so that all clients of it share keys and renew them once.
+        self.access = {
+            one.label: Access(one.s3, environment)
+            for one in settings.storages
+            if one.s3 is not None
+        }
         self._stores = {
             label: open_store(one, connect=self._connect(label), stop=stop)
             for label, one in self._settings.items()
         }
 
-    def for_roles(self, label: str | None) -> RoleStorage:
-        """Return a storage as the role flow sees it; None is the main one.
+    def facts(self) -> CredentialFacts:
+        """Return with whose keys the main storage is reached, as far as is known."""
+        access = self.access.get(self._main)
+        return CredentialFacts(source="none") if access is None else access.facts()
 
-        Raises: PermanentError ``unknown_storage``, ``role_unsupported`` for a directory.
-        """
-        wanted, _ = self.open(label)
-        s3 = self._settings[wanted].s3
-        if s3 is None:
-            raise PermanentError(
-                "role_unsupported",
-                f"the storage {wanted} is a directory, which no role of AWS gives access to",
-                hint="name a storage of type s3",
-            )
-        return RoleStorage(
-            label=wanted,
-            bucket=s3.bucket,
-            trust_policy=external,
-            permission_policy=permissions(s3, region_of(s3, self._environment)),
-            assume=lambda arn, external_id: self._open_as(wanted, arn, external_id),
-        )
+    def keep(self) -> None:
+        """Renew the keys of every storage that soon end."""
+        for access in self.access.values():
+            access.keep()
 
-    def _open_as(self, label: str, role_arn: str, external_id: str | None) -> ObjectStore:
-        role = RoleSettings(arn=role_arn, external_id=external_id)
-        connect = self._access(label).with_role(role).connect
-        return open_store(self._settings[label], connect=connect, stop=Stop(), is_patient=False)
+    def identify(self) -> CredentialFacts:
+        """Return with whose keys the main storage is reached; may ask STS."""
+        access = self.access.get(self._main)
+        return CredentialFacts(source="none") if access is None else access.identify()
 
     def open_hurried(self, *, answer_s: float | None = None) -> ObjectStore:
         """Return the main storage without patience.
@@ -103,7 +93,7 @@ class Stores:
 
     def check(self, label: str, examiner: Callable[[], Examiner]) -> Iterator[Finding]:
         """Yield what the tests of a storage and of its keys find; one ``examiner`` for each run."""
-        access = self.accesses.find(label)
+        access = self.access.get(label)
         if access is not None and not (yield from check_keys(access, label, SystemClock())):
             return
         yield from check_storage(self._settings[label], examiner(), self._connect(label))
@@ -115,11 +105,6 @@ class Stores:
     def _connect(self, label: str) -> "Callable[[S3Settings], S3Client]":
         # Looked up late: a directory has no access, and is never connected to.
         def connect(settings: S3Settings) -> "S3Client":
-            return self._access(label).connect(settings)
+            return self.access[label].connect(settings)
 
         return connect
-
-    def _access(self, label: str) -> Access:
-        found = self.accesses.find(label)
-        assert found is not None, "only a bucket is connected to"  # noqa: S101 - for the type checker
-        return found

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.core.errors import LeaseLost
+from agent.core.flow import Pipe, Stop, WorkerGroup
 from agent.model.iam import Policy
 from agent.model.outcome import Failure
 from agent.model.roles import LEGAL_MOVES, Authorization, RoleState, Wanted, begun
@@ -55,6 +56,16 @@ class TestBegin:
         first = control.roles.begin(wanted("a"), 7)
         assert control.roles.begin(wanted("b"), 8) == first
         assert only(control) == first
+
+    def test_many_at_once_begin_one(self, control: Control) -> None:
+        """Whoever was first, everybody gets the same."""
+        found: Pipe[Authorization] = Pipe(9, Stop())
+        with WorkerGroup("begin", Stop()) as group:
+            for number in range(8):
+                new = wanted(f"a{number}")
+                group.start(lambda new=new: found.put(control.roles.begin(new, 7)), str(number))  # type: ignore[misc]
+        found.close()
+        assert list(found) == [only(control)] * 8
 
     def test_beginning_may_be_repeated(self, control: Control) -> None:
         """An answer was lost; what happened since is kept."""

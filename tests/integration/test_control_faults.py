@@ -12,10 +12,13 @@ from agent.mongo.commands import MongoCommands
 from agent.mongo.connect import Document
 from agent.mongo.control import prepare
 from agent.mongo.leases import MongoLeases
+from agent.mongo.roles import MongoRoles
 from agent.mongo.status import MongoStatus
 from agent.mongo.task_log import TaskLog, entries, records_in
 from agent.mongo.tasks import MongoTasks
 from tests.contract.test_control import CLUSTER
+from tests.contract.test_role_board import ARN as ROLE_ARN
+from tests.contract.test_role_board import wanted
 from tests.contract.test_task_board import stored, task
 from tests.integration.test_control_documents import connect
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
@@ -75,6 +78,25 @@ class TestLostAnswers:
         (report,) = tasks.reports("job")
         assert report.records == (stored(0), stored(1))
         assert tasks.glance("job").done_bytes == 200
+
+    def test_each_step_of_a_role_is_taken_once(self, database: Database[Document]) -> None:
+        """Begin, authorize, remove: each again, as after any failure that passes."""
+        roles = MongoRoles(database)
+        lose_answer(database, "update")
+        with pytest.raises(TransientError):
+            roles.begin(wanted("a"), 7)
+        found = roles.begin(wanted("b"), 7)
+        assert found.authorization == "a"
+        lose_answer(database, "update")
+        with pytest.raises(TransientError):
+            roles.authorize("a", ROLE_ARN, 7)
+        assert roles.authorize("a", ROLE_ARN, 7)
+        (found,) = roles.authorizations()
+        lose_answer(database, "delete")
+        with pytest.raises(TransientError):
+            roles.remove(found, 7)
+        assert roles.remove(found, 7)
+        assert roles.authorizations() == []
 
     def test_tasks_are_published_once(self, database: Database[Document]) -> None:
         """And every one of them."""

@@ -204,3 +204,23 @@ def test_a_user_who_may_only_back_up_is_one_warning(guarded: ReplicaSet) -> None
     assert "can back up but not restore: it lacks" in warning.message
     assert len(warning.message) < 150
     assert "applyOps, useUUID, forceUUID on the cluster; insert, " in str(warning.missing)
+
+
+def test_an_agent_that_starts_logs_what_its_user_lacks(
+    guarded: ReplicaSet, data: Client, tmp_path: Path
+) -> None:
+    """Before the first backup fails for it."""
+    (lacking,) = [each for each in _EVERYTHING if each.action == "appendOplogNote"]
+    _grant(data, [each for each in _EVERYTHING if each != lacking])
+    spec = AgentSpec(
+        node=guarded.nodes[0],
+        storage=filesystem_storage(tmp_path),
+        settings={"mongodb": {"uri": _as_user(guarded)}},
+    )
+    with Agents(guarded, [agent := Agent.start(spec)]) as agents:
+        agents.wait_until_reporting()
+        told = [line for line in agent.logs() if line["event"] == "found at the start"]
+    assert [("backup privileges", f"the user lacks {lacking}")] == [
+        (line["test"], line["reason"]) for line in told
+    ]
+    assert _PASSWORD not in agent.text()

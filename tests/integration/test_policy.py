@@ -52,7 +52,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 LIST, GET, PUT, DELETE = "s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"
-LOOK = {"s3:GetBucketVersioning", "s3:GetLifecycleConfiguration"}
+LOOK = {
+    "s3:GetBucketVersioning",
+    "s3:GetLifecycleConfiguration",
+    "s3:GetEncryptionConfiguration",
+}
 # What the jobs need: with these alone they are done, and without any one of them they fail.
 NEEDED: Mapping[str, set[str]] = {
     "start of an agent": {LIST},

@@ -1,27 +1,35 @@
 """The doctor on real storages: what is missing is named, and nothing is left behind."""
 
 import base64
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from agent.aws.doctor import check_keys
+from agent.aws.policy import permissions
 from agent.aws.session import Access
 from agent.core.clock import SystemClock
 from agent.model.check import Finding
-from agent.settings import StorageSettings
+from agent.settings import EncryptionSettings, StorageSettings
 from agent.storage.doctor import Examiner, check_storage
+from tests.fakes.http_server import Answer, Request, s3_error, serving
 from tests.testbed.aws import AwsServer, Keys, Policy, allow, bucket_access, policy
 from tests.testbed.s3 import REGION, S3Endpoint, S3Server
 
 ACTIONS = ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
-SETTINGS = ("s3:GetLifecycleConfiguration", "s3:GetBucketVersioning")
+SETTINGS = (
+    "s3:GetLifecycleConfiguration",
+    "s3:GetBucketVersioning",
+    "s3:GetEncryptionConfiguration",
+)
 EVERY_TEST = [
     "bucket name", "clock", "region", "list", "put", "encryption", "overwrite", "get", "delete",
-    "lifecycle", "versioning",
+    "lifecycle", "versioning", "default encryption",
 ]  # fmt: skip
 
 
@@ -40,12 +48,12 @@ class ShiftedClock:
         return SystemClock().now() + self._shift
 
 
-def _storage(server: S3Endpoint, bucket: str, keys: Keys, /, **more: Any) -> StorageSettings:
+def _storage(server: S3Endpoint | None, bucket: str, keys: Keys, /, **more: Any) -> StorageSettings:
     s3 = {
         "region": REGION,
         "bucket": bucket,
         "prefix": "prod",
-        "endpoint_url": server.endpoint_url,
+        "endpoint_url": None if server is None else server.endpoint_url,
         "credentials": {
             "access_key_id": keys.access_key_id,
             "secret_access_key": keys.secret_access_key,
@@ -145,7 +153,11 @@ def test_each_missing_action_is_named(aws_server: AwsServer, lacking: str, tests
 
 @pytest.mark.parametrize(
     ("lacking", "test"),
-    [("s3:GetLifecycleConfiguration", "lifecycle"), ("s3:GetBucketVersioning", "versioning")],
+    [
+        ("s3:GetLifecycleConfiguration", "lifecycle"),
+        ("s3:GetBucketVersioning", "versioning"),
+        ("s3:GetEncryptionConfiguration", "default encryption"),
+    ],
 )
 def test_settings_that_cannot_be_read_are_a_warning(
     aws_server: AwsServer, bucket: str, lacking: str, test: str
@@ -245,16 +257,6 @@ def test_a_bucket_that_wants_encryption_names_the_setting(
     assert "Contents" not in aws_server.client().list_objects_v2(Bucket=bucket)
 
 
-def test_a_key_of_the_customers_goes_with_every_request(aws_server: AwsServer) -> None:
-    """An object that nobody reads without it is one that was encrypted with it."""
-    bucket = aws_server.create_bucket()
-    keys = aws_server.create_user(bucket_access(bucket))
-    encryption = {"sse_customer_key": base64.b64encode(bytes(range(32))).decode()}
-    findings = check(_storage(aws_server, bucket, keys, server_side_encryption=encryption))
-    assert {} == bad(findings), findings
-    assert "customer's key" in found(findings, "encryption").message
-
-
 @pytest.mark.parametrize(
     ("shift_s", "outcome"), [(30, "ok"), (-90, "warning"), (1200, "failed"), (-1200, "failed")]
 )
@@ -305,21 +307,134 @@ def test_what_an_interrupted_check_left_goes_when_it_is_old(
     client.delete_object(Bucket=bucket, Key=new)
 
 
-def test_another_server_passes_too(s3_server: S3Server) -> None:
-    """One that has no STS, and is not asked for it."""
-    findings = check(
-        _storage(
-            s3_server,
-            s3_server.create_bucket(),
-            Keys(
-                access_key_id=s3_server.access_key_id,
-                secret_access_key=s3_server.secret_access_key,
-                arn="",
+@pytest.mark.parametrize(
+    ("encryption", "shown"),
+    [
+        (None, "by the bucket's own default"),
+        (EncryptionSettings(algorithm="AES256"), "AES256, as asked for"),
+        (
+            EncryptionSettings(
+                sse_customer_key=SecretStr(base64.b64encode(bytes(range(32))).decode())
             ),
-        )
+            "SSE-C with the configured key, as asked for",
+        ),
+    ],
+)
+def test_another_server_passes_too(
+    s3_server: S3Server, encryption: EncryptionSettings | None, shown: str
+) -> None:
+    """With encryption of every kind that it has; it has no STS, and is not asked for it."""
+    keys = Keys(
+        access_key_id=s3_server.access_key_id,
+        secret_access_key=s3_server.secret_access_key,
+        arn="",
     )
-    assert {} == bad(findings), [each for each in findings if each.outcome != "ok"]
+    plain = _storage(s3_server, s3_server.create_bucket(), keys)
+    assert plain.s3 is not None
+    # Settings that are read from a file refuse a key of the customer's over plain http.
+    s3 = plain.s3.model_copy(update={"server_side_encryption": encryption})
+    findings = check(plain.model_copy(update={"s3": s3}))
+    assert {} == bad(findings)
     assert "no STS" in found(findings, "identity").message
+    if encryption is not None:
+        assert shown == found(findings, "encryption").message
+
+
+def test_the_policy_that_we_print_is_all_that_a_check_needs(aws_server: AwsServer) -> None:
+    """Neither a failure nor a warning under it."""
+    bucket = aws_server.create_bucket()
+    any_keys = aws_server.create_user()
+    storage = _storage(aws_server, bucket, any_keys)
+    assert storage.s3 is not None
+    printed: Policy = json.loads(permissions(storage.s3, REGION).text())
+    keys = aws_server.create_user(printed)
+    assert {} == bad(check(_storage(aws_server, bucket, keys)))
+
+
+class Imagined:
+    """A server that does not do what S3 does."""
+
+    def __init__(self, put: Answer | None = None) -> None:
+        self.objects: dict[str, bytes] = {}
+        self._put = put
+
+    def __call__(self, request: Request) -> Answer:
+        """Keep objects, and let them be overwritten, unless told otherwise."""
+        path, _, query = request.path.partition("?")
+        match request.method:
+            case "PUT" if self._put is not None:
+                return self._put
+            case "PUT":
+                self.objects[path] = request.body
+                return Answer()
+            case "HEAD" | "GET" if path in self.objects:
+                return Answer(body=self.objects[path])
+            case "GET" if "list-type" in query:
+                return Answer(
+                    body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+                )
+        return s3_error(501, "NotImplemented")
+
+
+def _elsewhere(url: str, **more: Any) -> StorageSettings:
+    keys = Keys(access_key_id="A", secret_access_key="B", arn="")
+    return _storage(None, "bucket", keys, endpoint_url=url, **more)
+
+
+def test_a_server_that_overwrites_or_forgets_encryption_fails() -> None:
+    """It says yes to everything; only a look at what it did tells."""
+    with serving(Imagined()) as server:
+        findings = check(_elsewhere(server.url, server_side_encryption={"algorithm": "AES256"}))
+    assert {"encryption": ("failed", None), "overwrite": ("failed", None)} == {
+        test: what for test, what in bad(findings).items() if test not in {"get", "delete"}
+    }
+    assert "asked for AES256, but the object has none" == found(findings, "encryption").message
+    assert "conditional_puts: false" in found(findings, "overwrite").hint
+    for test in ("lifecycle", "versioning", "default encryption"):
+        assert "no such setting" in found(findings, test).message
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "test"),
+    [
+        (
+            Answer(status=301, headers={"x-amz-bucket-region": "eu-central-1"}),
+            "storage_wrong_region",
+            "region",
+        ),
+        (s3_error(403, "RequestTimeTooSkewed"), "storage_clock_skew", "list"),
+        (s3_error(400, "ExpiredToken"), "credentials_expired", "list"),
+    ],
+)
+def test_refusals_have_their_codes(answer: Answer, code: str, test: str) -> None:
+    """As commands have them, and in the row that is about it."""
+    with serving(lambda _: answer) as server:
+        findings = check(_elsewhere(server.url))
+    assert code == found(findings, test).code
+    assert found(findings, test).hint
+    if code == "storage_wrong_region":
+        assert "eu-central-1" in found(findings, "region").hint
+    if code == "storage_clock_skew":
+        assert "failed" == found(findings, "clock").outcome
+
+
+def test_a_bucket_in_another_region_is_told_though_it_answers() -> None:
+    """Some servers answer all the same, for now."""
+    listing = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+    answer = Answer(body=listing, headers={"x-amz-bucket-region": "eu-central-1"})
+    with serving(lambda _: answer) as server:
+        region = found(check(_elsewhere(server.url)), "region")
+    assert ("failed", "set storage.s3.region to eu-central-1") == (region.outcome, region.hint)
+
+
+def test_a_denied_kms_key_is_named() -> None:
+    """By the action that S3's refusal names."""
+    said = "not authorized to perform: kms:GenerateDataKey on resource: arn:aws:kms:::key/1"
+    with serving(Imagined(put=s3_error(403, "AccessDenied", said))) as server:
+        encryption = {"algorithm": "aws:kms", "kms_key_id": "1"}
+        findings = check(_elsewhere(server.url, server_side_encryption=encryption))
+    put = found(findings, "put")
+    assert ("storage_encryption", "kms:GenerateDataKey") == (put.code, put.missing)
 
 
 @pytest.fixture

@@ -210,6 +210,15 @@ def test_a_command_that_cannot_reach_its_storage_says_the_code_and_the_mend(
             assert found["state"] in {"failed", "rejected"}
             assert HINTS[code] in found["error"]["hint"]
         assert {code: code for code in IN_COMMANDS} == seen
+        order = commands.insert_one({"command": "check"}).inserted_id
+        checked = eventually(
+            lambda: commands.find_one({"_id": order, "state": {"$in": list(END_STATES)}}), 60
+        )
+        rows = [each for each in checked["result"]["rows"] if each["code"] is not None]
+        assert {(code, code) for code in IN_COMMANDS} <= {
+            (each["storage"], each["code"]) for each in rows
+        }
+        assert all(each["hint"] for each in rows)
     finally:
         agent.kill()
         remove_directory(agent.directory)

@@ -142,7 +142,7 @@ def test_a_check_from_a_shell_tells_of_a_node_that_is_away(
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_an_agent_that_stalls_is_a_failed_row(cluster: Protected) -> None:
-    """After half a minute; what the others found is there."""
+    """After a quarter of a minute; what the others found is there."""
     coordinator = cluster.coordinator()
     stalled = next(each for each in cluster.agents.all if each is not coordinator)
     stalled.send(signal.SIGSTOP)

@@ -54,9 +54,12 @@ class Field:
         return agents
 
     def stop(self) -> None:
-        """Stop all agents."""
+        """Stop all agents, in order, so that those to come need not wait for their leases."""
         while self.running:
-            self.running.pop().stop()
+            agents = self.running.pop()
+            for agent in agents.all:
+                agent.terminate()
+            agents.stop()
 
     def wait_for_identities(self) -> None:
         """Wait until every agent tells as whom it reaches the bucket."""

@@ -51,6 +51,13 @@ class Examination:
         )
 
 
+def tell_failed(findings: Iterable[Finding], log: Log) -> None:
+    """Log the findings that a person must act on."""
+    for each in findings:
+        if each.outcome == "failed":
+            log.error("found at the start", test=each.test, reason=each.message, hint=each.hint)
+
+
 class _Running:
     """One part at work."""
 

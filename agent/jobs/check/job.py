@@ -55,13 +55,12 @@ class CheckJob:
 
         Raises: JobError ``check_failed``, with all rows.
         """
-        agents = self._ports.status.agents()
-        now = self._ports.status.server_now()
-        living = {each.name for each in agents if _lives(each, now)} | {self._context.agent}
+        living = sorted(self._living())
         self._context.held()
-        self._ports.questions.ask(self._context.command_id, sorted(living), self._context.token)
+        self._ports.questions.ask(self._context.command_id, living, self._context.token)
         answers = self._answers()
-        rows = [*_rows(answers, self._ports.answer_s)]
+        agents, now = self._ports.status.agents(), self._ports.status.server_now()
+        rows = [*_rows(answers)]
         rows += [_gone(each, now) for each in agents if each.name not in answers]
         result = result_of(rows)
         self._ports.log.info("checked", agents=len(answers), failed=result["failed"])
@@ -76,27 +75,37 @@ class CheckJob:
         )
 
     def _answers(self) -> Mapping[str, Sequence[Finding] | None]:
-        """Wait until everybody has answered, or as long as one may take."""
+        """Wait until all that live have answered, or as long as one of them may take."""
         until = self._ports.clock.monotonic() + self._ports.answer_s
         while True:
             answers = self._ports.questions.answers(self._context.command_id)
-            is_all = bool(answers) and None not in answers.values()
-            if is_all or self._ports.clock.monotonic() >= until:
+            silent = {agent for agent, findings in answers.items() if findings is None}
+            if not silent & self._living() or self._ports.clock.monotonic() >= until:
                 return answers
             if self._context.stop.wait(_LOOK_S):
                 self._context.stop.check()
             self._context.held()
+
+    def _living(self) -> set[str]:
+        """Return the agents that were heard of lately, and this one, whatever its status says."""
+        status = self._ports.status
+        now = status.server_now()
+        return {each.name for each in status.agents() if _lives(each, now)} | {self._context.agent}
 
 
 def _lives(agent: AgentStatus, now: datetime) -> bool:
     return now - agent.updated_at <= timedelta(seconds=STALE_S)
 
 
-def _rows(answers: Mapping[str, Sequence[Finding] | None], answer_s: float) -> Iterator[Row]:
+def _rows(answers: Mapping[str, Sequence[Finding] | None]) -> Iterator[Row]:
     for agent, findings in sorted(answers.items()):
         if findings is None:
-            message = f"the agent did not answer within {answer_s:.0f} s"
-            silent = Finding(test="agent", outcome="failed", message=message, hint="see its log")
+            silent = Finding(
+                test="agent",
+                outcome="failed",
+                message="the agent was asked, and did not answer",
+                hint="its log says why; it may have ended, or stall",
+            )
             yield Row(agent=agent, finding=silent)
         yield from (Row(agent=agent, finding=finding) for finding in findings or ())
 

@@ -10,7 +10,8 @@ from agent.core.flow import Stop
 from agent.ports import ObjectStore, RoleStorage
 
 # Source: IAM User Guide, "Changes that I make are not always immediately visible".
-_SPREADING: Final = frozenset({"role_denied", "storage_denied"})
+# A refused KMS key is storage_encryption.
+_SPREADING: Final = frozenset({"role_denied", "storage_denied", "storage_encryption"})
 _LONGEST_PAUSE_S: Final = 2.0
 _BODY: Final = b"Backstay tries a role out with this object, and removes it.\n"
 

@@ -16,7 +16,7 @@ def _row(agent: str, outcome: str, test: str, **more: Any) -> dict[str, Any]:
 
 
 ROWS = [
-    _row("b:1", "failed", "put", storage="main", hint="allow s3:PutObject"),
+    _row("b:1", "failed", "put", storage="main", hint="allow s3:PutObject", code="storage_denied"),
     _row("a:1", "ok", "backup privileges", message="the user has find"),
     _row("a:1", "ok", "backup privileges", message="the user has insert"),
     _row("a:1", "ok", "user"),
@@ -46,7 +46,7 @@ def test_the_agents_are_asked_and_what_failed_stands_first(terminal: Terminal) -
     assert 3 == done.exit_code
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert lines[2:] == [
-        "failed put (main) b:1 put is failed",
+        "failed put (main) b:1 put is failed [storage_denied]",
         "allow s3:PutObject",
         "ok backup privileges a:1 2 of them are there",
         "ok user all user is ok",

@@ -54,13 +54,15 @@ def test_what_only_the_configuration_can_mend_ends_the_start() -> None:
 def test_identities_are_asked_for_until_the_agent_stops() -> None:
     """The others read what was told last."""
     stop = Stop()
-    told = StorageAccess(storage="main", identity="arn:aws:iam::1:user/a", role=None)
+    role = "arn:aws:iam::1:role/r"
+    first = StorageAccess(storage="main", identity=None, role=role)
+    told = StorageAccess(storage="main", identity="arn:aws:iam::1:user/a", role=role)
 
     def ask() -> list[StorageAccess]:
         stop.set()
         return [told]
 
-    watch = SourceWatch(ask)
-    assert watch.access() == ()
+    watch = SourceWatch(ask, (first,))
+    assert watch.access() == (first,)
     watch.run(stop)
     assert watch.access() == (told,)

@@ -102,6 +102,19 @@ def test_an_agent_that_does_not_answer_is_a_failed_row() -> None:
     assert [("b:1", "agent", "failed"), ("a:1", "node", "ok")] == rows(caught.value.result)
 
 
+def test_an_agent_that_dies_is_waited_for_only_until_that_is_known() -> None:
+    """Its status tells; the others have answered long before."""
+    site = Site()
+    site.lives("b:1")
+    site.answer(a=OK)
+    site.control.questions.ask("job", ["b:1"], 1)
+    site.clock.move(60)
+    site.lives("a:1")
+    with pytest.raises(JobError) as caught:
+        site.job().run()
+    assert [("b:1", "agent", "failed"), ("a:1", "node", "ok")] == rows(caught.value.result)
+
+
 def test_an_agent_that_was_away_is_a_warning_and_not_waited_for() -> None:
     """Its node may be gone for good."""
     site = Site()

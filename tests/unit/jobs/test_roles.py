@@ -267,7 +267,8 @@ class TestComplete:
     def test_a_refusal_is_tried_again_while_iam_may_be_late(self, site: Site) -> None:
         """Neither trust nor permissions are everywhere at once."""
         done(site.authorize())
-        site.iam.refusals = [DENIED, DENIED, PermanentError("storage_denied", "no")]
+        late = ("storage_denied", "storage_encryption")
+        site.iam.refusals = [DENIED, DENIED, *(PermanentError(code, "no") for code in late)]
         done(site.authorize(patience_s=1, role_arn=ARN))
         assert site.only().state is RoleState.AUTHORIZED
 
