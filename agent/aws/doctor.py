@@ -1,6 +1,7 @@
 """Tests of the keys in use: which source gave them, whose they are, and how long they last."""
 
 from collections.abc import Generator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -12,9 +13,11 @@ from agent.aws.sources import CONFIGURATION, ENVIRONMENT
 from agent.core.clock import Clock
 from agent.core.errors import AgentError
 from agent.model.check import Finding, Verdict, failed
+from agent.model.iam import ACTIONS
 
 # By then keys of the shortest life that AWS gives, 15 minutes, have been renewed.
 _LATE: Final = timedelta(minutes=3)
+_HINT: Final = "use a role of the host instead, whose keys are renewed"
 _NEVER_RENEWED: Final = frozenset({CONFIGURATION, ENVIRONMENT})
 
 
@@ -23,7 +26,9 @@ def check_keys(access: Access, label: str, clock: Clock) -> Generator[Finding, N
     try:
         keys = access.fetch()
     except AgentError as error:
-        yield failed("credentials", error, storage=label)
+        # Of a role that is denied STS does not tell whether its trust or a permission lacks this.
+        missing = ACTIONS["AssumeRole"] if error.code == "role_denied" else None
+        yield replace(failed("credentials", error, storage=label), missing=missing)
         return False
     yield _finding(label, "credentials", "ok", f"from the source {keys.source}")
     yield _identity(access, keys, label)
@@ -47,22 +52,19 @@ def _identity(access: Access, keys: Keys, label: str) -> Finding:
 
 
 def _expiry(keys: Keys, label: str, clock: Clock) -> Finding:
+    is_renewed = keys.source not in _NEVER_RENEWED
     if keys.expires_at is None:
         if keys.session_token is None:
             return _finding(label, "expiry", "ok", "the keys have no end")
-        return _finding(
-            label,
-            "expiry",
-            "warning" if keys.source in _NEVER_RENEWED else "ok",
-            "the keys are temporary, and nothing tells their end",
-            "nobody renews them: use a role of the host instead",
-        )
-    ends_at = f"{keys.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+        message = "the keys are temporary, and nothing tells their end"
+        return _finding(label, "expiry", "ok" if is_renewed else "warning", message, _HINT)
+    message = f"the keys end at {keys.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+    if not is_renewed:
+        return _finding(label, "expiry", "warning", f"{message}, and nobody renews them", _HINT)
     if keys.expires_at - clock.now() < _LATE:
-        message = f"the keys end at {ends_at}, and were not renewed"
         hint = f"see to the source {keys.source}; the agent's log says why it gives no others"
-        return _finding(label, "expiry", "warning", message, hint)
-    return _finding(label, "expiry", "ok", f"the keys end at {ends_at}, and are renewed before")
+        return _finding(label, "expiry", "warning", f"{message}, and were not renewed", hint)
+    return _finding(label, "expiry", "ok", f"{message}, and are renewed before")
 
 
 def _finding(label: str, test: str, outcome: Verdict, message: str, hint: str = "") -> Finding:

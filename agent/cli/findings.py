@@ -32,11 +32,11 @@ def show_findings(screen: Screen, result: Document) -> None:
     for column in table.columns[:2]:
         column.no_wrap = True
     for line in _lines(rows):
-        agents = "all" if len(everybody) > 1 and set(line.agents) == everybody else ""
+        is_everybody = len(everybody) > 1 and set(line.agents) == everybody
         table.add_row(
             Text(line.outcome, style=_STYLES.get(line.outcome, "")),
-            line.test,
-            agents or ", ".join(line.agents),
+            Text(line.test),
+            Text("all" if is_everybody else ", ".join(line.agents)),
             _told(line),
         )
     if rows:

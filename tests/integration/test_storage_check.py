@@ -18,7 +18,7 @@ from agent.model.check import Finding
 from agent.settings import EncryptionSettings, StorageSettings
 from agent.storage.doctor import Examiner, check_storage
 from tests.fakes.http_server import Answer, Request, s3_error, serving
-from tests.testbed.aws import AwsServer, Keys, Policy, allow, bucket_access, policy
+from tests.testbed.aws import AwsServer, Keys, Policy, allow, bucket_access, policy, trust
 from tests.testbed.s3 import REGION, S3Endpoint, S3Server
 
 ACTIONS = ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
@@ -214,8 +214,35 @@ def test_temporary_keys_that_nobody_renews_are_a_warning(
     """Their end is not told; those of a role of the host are renewed."""
     keys = aws_server.assume(aws_server.create_role(bucket_access(bucket)))
     storage = _storage(aws_server, bucket, keys, credentials=None)
-    findings = check(storage, environment={**aws_server.environment(), **keys.environment()})
+    environment = {**aws_server.environment(), **keys.environment()}
+    assert {"expiry": ("warning", None)} == bad(check(storage, environment=environment))
+    told = {**environment, "AWS_CREDENTIAL_EXPIRATION": str(keys.expires_at)}
+    findings = check(storage, environment=told)
     assert {"expiry": ("warning", None)} == bad(findings)
+    assert "nobody renews them" in found(findings, "expiry").message
+
+
+def test_keys_of_a_role_are_renewed(aws_server: AwsServer, bucket: str) -> None:
+    """Whatever the source below it; the identity is the role's."""
+    may_assume = aws_server.create_user(allow("sts:AssumeRole", on="*"))
+    role = aws_server.create_role(bucket_access(bucket), trusted=trust(may_assume.arn))
+    storage = _storage(aws_server, bucket, may_assume, role={"arn": role})
+    findings = check(storage, environment=aws_server.environment())
+    assert {} == bad(findings)
+    assert "are renewed before" in found(findings, "expiry").message
+    assert f":assumed-role/{role.rpartition('/')[2]}/" in found(findings, "identity").message
+    assert f"role {role} over configuration" in found(findings, "credentials").message
+
+
+def test_a_role_that_may_not_be_assumed_is_told_alone(aws_server: AwsServer, bucket: str) -> None:
+    """With the code and the hint of every command."""
+    may_assume = aws_server.create_user(allow("sts:AssumeRole", on="*"))
+    role = aws_server.create_role(trusted=trust(may_assume.arn, external_id="right"))
+    storage = _storage(aws_server, bucket, may_assume, role={"arn": role, "external_id": "wrong"})
+    (finding,) = check(storage, environment=aws_server.environment())
+    assert ("credentials", "role_denied") == (finding.test, finding.code)
+    assert "sts:AssumeRole" == finding.missing
+    assert "external id" in finding.hint
 
 
 @pytest.mark.parametrize(

@@ -215,3 +215,32 @@ def test_texts_that_are_no_cluster_time_are_refused(text: str) -> None:
     """Only what `str` writes is read."""
     with pytest.raises(PermanentError):
         ClusterTime.parse(text)
+
+
+@given(names, names, moments)
+def test_what_a_check_writes_tells_its_time_and_is_nothing_else(
+    replset: str, agent: str, moment: datetime
+) -> None:
+    """It lies apart from backups and segments, below what its agent sweeps, and fits."""
+    key = keys.check_object(replset, agent, moment, "0a1b2c3d")
+    assert key == check(key)
+    assert len(key) + LONGEST_PREFIX_BYTES <= 1024
+    assert key.startswith(keys.checks_root(replset, agent))
+    assert moment.replace(microsecond=0) == keys.check_time(key)
+    assert not key.startswith((keys.backups_root(replset), keys.oplog_root(replset)))
+    assert keys.parse_manifest(key) is None
+    assert keys.parse_segment(key) is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "rs0/backups/20261121T201512Z/manifest.json",
+        "rs0/check/a%3A1/20261321T201512Z-abc",
+        "rs0/check/a%3A1/20261121T201512Z-",
+        "rs0/check/20261121T201512Z-abc",
+    ],
+)
+def test_other_objects_are_of_no_check(key: str) -> None:
+    """A sweep leaves them alone."""
+    assert keys.check_time(key) is None

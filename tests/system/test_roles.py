@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from agent.model.states import END_STATES
 from tests.testbed.agents import Agents, Settings
-from tests.testbed.aws import ACCOUNT, AwsServer, Keys, allow
+from tests.testbed.aws import ACCOUNT, AwsServer, Keys, allow, bucket_access, trust
 from tests.testbed.aws_shell import run_lines
 from tests.testbed.clients import Client
 from tests.testbed.replica_set import ReplicaSet
@@ -58,7 +58,8 @@ class Field:
         while self.running:
             agents = self.running.pop()
             for agent in agents.all:
-                agent.terminate()
+                if agent.is_running:
+                    agent.terminate()
             agents.stop()
 
     def wait_for_identities(self) -> None:
@@ -161,3 +162,30 @@ def _begun(ground: Field) -> dict[str, Any]:
     assert begun["state"] == "done", begun
     assert begun["result"]["external_id"] != first["external_id"]
     return begun
+
+
+@pytest.mark.timeout(180)
+def test_a_role_is_completed_though_its_coordinator_is_killed(ground: Field) -> None:
+    """While it is being tried out, and before that is written down: the next one goes on."""
+    agents = ground.start()
+    ground.wait_for_identities()
+    begun = ground.command(command="authorize_role")["result"]
+    role_arn = ground.aws.create_role(
+        bucket_access(ground.bucket), trusted=trust(ground.keys.arn, external_id="not yet")
+    )
+    commands = ground.client["backstay"]["commands"]
+    order = {"command": "authorize_role", "role_arn": role_arn}
+    inserted = commands.insert_one(order).inserted_id
+    running = {"_id": inserted, "state": "running"}
+    coordinator = eventually(lambda: commands.find_one(running), timeout_s=30)["coordinator"]
+    for agent in agents.all:
+        if agent.spec.node.address == coordinator:
+            agent.kill()
+    ground.aws.set_trust(role_arn, trust(ground.keys.arn, external_id=begun["external_id"]))
+
+    done = {"_id": inserted, "state": "done"}
+    found = eventually(lambda: commands.find_one(done), timeout_s=90)
+    assert found["coordinator"] != coordinator
+    (document,) = ground.roles()
+    assert (document["state"], document["role_arn"]) == ("authorized", role_arn)
+    assert document["authorization"] == begun["authorization"]

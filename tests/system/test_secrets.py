@@ -35,7 +35,14 @@ def test_no_secret_in_logs_or_in_the_control_database(
         cluster.run("restore", backup="not there")
         cluster.run("backup", storage="not there")
         (agent,) = cluster.agents.all
-        for verb in (["list"], ["status"], ["show", backup], ["backup", "--storage", "nowhere"]):
+        for verb in (
+            ["list"],
+            ["status"],
+            ["show", backup],
+            ["backup", "--storage", "nowhere"],
+            ["check", "--json"],
+            ["check", "--local"],
+        ):
             result = agent.verb(*verb)
             _has_no_secret(result.stdout + result.stderr, storage)
         storage.remove(chunk_keys(storage)[0])

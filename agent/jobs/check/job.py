@@ -58,10 +58,11 @@ class CheckJob:
         living = sorted(self._living())
         self._context.held()
         self._ports.questions.ask(self._context.command_id, living, self._context.token)
-        answers = self._answers()
+        answers = self._answers(living)
         agents, now = self._ports.status.agents(), self._ports.status.server_now()
         rows = [*_rows(answers)]
-        rows += [_gone(each, now) for each in agents if each.name not in answers]
+        away = (each for each in agents if not _lives(each, now))
+        rows += [_gone(each, now) for each in away if each.name not in answers]
         result = result_of(rows)
         self._ports.log.info("checked", agents=len(answers), failed=result["failed"])
         bad = [row for row in rows if row.finding.outcome == "failed"]
@@ -74,11 +75,15 @@ class CheckJob:
             result=result,
         )
 
-    def _answers(self) -> Mapping[str, Sequence[Finding] | None]:
-        """Wait until all that live have answered, or as long as one of them may take."""
+    def _answers(self, asked: Sequence[str]) -> Mapping[str, Sequence[Finding] | None]:
+        """Wait until all that live have answered, or as long as one of them may take.
+
+        A question that somebody removed is one without an answer.
+        """
         until = self._ports.clock.monotonic() + self._ports.answer_s
         while True:
-            answers = self._ports.questions.answers(self._context.command_id)
+            there = self._ports.questions.answers(self._context.command_id)
+            answers = {**dict.fromkeys(asked), **there}
             silent = {agent for agent, findings in answers.items() if findings is None}
             if not silent & self._living() or self._ports.clock.monotonic() >= until:
                 return answers

@@ -115,6 +115,31 @@ def test_an_agent_that_dies_is_waited_for_only_until_that_is_known() -> None:
     assert [("b:1", "agent", "failed"), ("a:1", "node", "ok")] == rows(caught.value.result)
 
 
+def test_a_question_that_somebody_removed_is_not_answered() -> None:
+    """A check without answers is no success."""
+    site = Site(answer_s=0.3)
+    site.lives("a:1", "b:1")
+    site.answer(a=OK)
+    site.control.questions.ask = lambda *_: None  # type: ignore[method-assign]
+    with pytest.raises(JobError) as caught:
+        site.job().run()
+    assert [("b:1", "agent", "failed"), ("a:1", "node", "ok")] == rows(caught.value.result)
+
+
+def test_an_agent_that_came_later_is_not_told_of() -> None:
+    """It was not asked, and is not gone."""
+    site = Site()
+    site.answer(a=OK)
+    answers = site.control.questions.answers
+
+    def come_meanwhile(job: object) -> Mapping[str, Any]:
+        site.lives("b:1")
+        return answers(job)
+
+    site.control.questions.answers = come_meanwhile  # type: ignore[method-assign]
+    assert [("a:1", "node", "ok")] == rows(site.job().run())
+
+
 def test_an_agent_that_was_away_is_a_warning_and_not_waited_for() -> None:
     """Its node may be gone for good."""
     site = Site()

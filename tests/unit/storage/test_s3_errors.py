@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from agent.core.errors import AgentError, PermanentError, TransientError
 from agent.settings import EncryptionSettings
-from agent.storage.s3_errors import FAILURES, translate
+from agent.storage.s3_errors import FAILURES, missing_action, translate
 from agent.storage.s3_rules import rule_of_answer, rule_of_class
 
 
@@ -192,3 +192,23 @@ def test_a_denied_read_is_not_taken_for_a_wrong_key(
 def test_an_unknown_code_is_judged_by_the_status(code: str, status: int, expected: str) -> None:
     """Other servers have words of their own."""
     assert rule_of_answer(code, status).code == expected
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "said", "expected"),
+    [
+        ("PutObject", "AccessDenied", "no", "s3:PutObject"),
+        ("GetBucketEncryption", "AccessDenied", "no", "s3:GetEncryptionConfiguration"),
+        ("PutObject", "AccessDenied", "may not do kms:Decrypt on it", "kms:Decrypt"),
+        ("PutObject", "AccessDenied", "the KMS key says no", "kms:GenerateDataKey"),
+        ("HeadObject", "AccessDenied", "the KMS key says no", "kms:Decrypt"),
+        ("PutObject", "KMS.DisabledException", "the KMS key is off", None),
+        ("ListObjectsV2", "NoSuchBucket", "none", None),
+    ],
+)
+def test_the_missing_action_of_a_denial_is_known(
+    operation: str, code: str, said: str, expected: str | None
+) -> None:
+    """That of the request, or of the key behind it; nothing is missing where nothing is denied."""
+    answer = ClientError({"Error": {"Code": code, "Message": said}}, operation)
+    assert expected == missing_action(translate(answer, operation, "it"), operation)
