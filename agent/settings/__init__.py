@@ -14,6 +14,7 @@ from agent.settings.document import (
     OplogSettings,
     Settings,
 )
+from agent.settings.encryption import EncryptionSettings
 from agent.settings.load import (
     CONFIG_VARIABLE,
     DEFAULT_CONFIG,
@@ -24,7 +25,6 @@ from agent.settings.load import (
 )
 from agent.settings.storage import (
     CredentialSettings,
-    EncryptionSettings,
     FilesystemSettings,
     RetrySettings,
     RoleSettings,

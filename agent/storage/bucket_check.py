@@ -11,7 +11,7 @@ from agent.settings import EncryptionSettings, S3Settings
 from agent.storage.asking import Asked, asked, tried
 from agent.storage.lifecycle import removes_old_versions, threats
 from agent.storage.object_check import BODY, ObjectCheck, Site
-from agent.storage.s3 import customer_key
+from agent.storage.s3_arguments import customer_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -16,6 +16,7 @@ from agent.settings import EncryptionSettings, S3Settings
 from agent.storage import s3_errors, s3_transport
 from agent.storage.key import LONGEST_KEY_BYTES, check
 from agent.storage.order import by_bytes
+from agent.storage.s3_arguments import customer_key, put_arguments
 from agent.storage.s3_rules import rule_of_answer
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class S3Store:
         self._client: Shared[S3Client | None] = Shared(None)
         self._is_conditional = Shared(settings.conditional_puts)
         self._has_batch_delete = Shared(value=True)
-        self._extra = _put_arguments(settings)
+        self._extra = put_arguments(settings)
         self._with_key = customer_key(settings)
 
     def put(self, key: str, body: bytes | bytearray) -> None:
@@ -284,28 +285,6 @@ def _is_about_condition(error: ClientError) -> bool:
         s3_errors.answer_status(error) == _PRECONDITION_FAILED
         or s3_errors.answer_code(error) in _UNKNOWN_REQUEST
     )
-
-
-def _put_arguments(settings: S3Settings) -> dict[str, Any]:
-    """Return what goes with every PUT."""
-    arguments = customer_key(settings)
-    encryption = settings.server_side_encryption
-    if encryption is not None and encryption.algorithm is not None:
-        arguments["ServerSideEncryption"] = encryption.algorithm
-        if encryption.kms_key_id is not None:
-            arguments["SSEKMSKeyId"] = encryption.kms_key_id
-        if encryption.bucket_key_enabled is not None:
-            arguments["BucketKeyEnabled"] = encryption.bucket_key_enabled
-    if settings.storage_class is not None:
-        arguments["StorageClass"] = settings.storage_class
-    return arguments
-
-
-def customer_key(settings: S3Settings) -> dict[str, Any]:
-    """Return what goes with every PUT, GET and HEAD of an object; botocore adds the key's MD5."""
-    encryption = settings.server_side_encryption
-    key = None if encryption is None else encryption.customer_key
-    return {} if key is None else {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key}
 
 
 def _proof(store: S3Store) -> ObjectStore:
