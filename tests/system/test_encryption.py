@@ -238,7 +238,9 @@ def test_the_archive_is_encrypted_too_and_another_key_opens_nothing(encrypted: E
     """A restore to the latest time reads segments; with another key each read is an error."""
     client, orders = encrypted.client, encrypted.client["shop"]["orders"]
     result_of(encrypted.run("backup"))
-    orders.insert_one({"_id": "after the backup"})
+    with client.start_session() as session:
+        orders.insert_one({"_id": "after the backup"}, session=session)
+        written = session.operation_time
     segments = eventually(lambda: encrypted.heads("own-key", "rs0/oplog/"), 30)
     assert {"AES256"} == {each.get("SSECustomerAlgorithm") for each in segments.values()}
     with pytest.raises(ClientError):
@@ -246,7 +248,6 @@ def test_the_archive_is_encrypted_too_and_another_key_opens_nothing(encrypted: E
             Bucket=encrypted.blocks["own-key"]["bucket"], Key=next(iter(segments))
         )
     status = client["backstay"]["status"]
-    written = client.admin.command("hello")["lastWrite"]["opTime"]["ts"]
     archived = {"_id": "cluster", "oplog.archived_to": {"$gte": written}}
     eventually(lambda: status.find_one(archived), 40, message="all is archived")
     before = of_users(contents(client, databases=["shop"]))
