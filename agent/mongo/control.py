@@ -104,9 +104,14 @@ def prepare(database: Database[Document]) -> None:
 
 
 def outdated(database: Database[Document]) -> list[str]:
-    """Say what ``prepare`` would create or change; writes nothing."""
+    """Say what ``prepare`` would create or change in a control database; writes nothing.
+
+    Nothing, where there is no control database yet.
+    """
     with translated():
         present = {each["name"]: each for each in database.list_collections()}
+        if not present:
+            return []
         return [fault for wanted in _wanted() for fault in _faults(database, wanted, present)]
 
 

@@ -133,7 +133,7 @@ class MongoDoctor:
                 hint="agents mend it when they start; or run backstay init",
             )
         else:
-            yield _ok("control database", f"{name} has its collections, validators and indexes")
+            yield _ok("control database", f"{name} is as agents make it, or not there yet")
 
 
 def _together(needs: Sequence[Need]) -> str:
