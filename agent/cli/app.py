@@ -14,7 +14,7 @@ from agent.cli.prepare import init
 from agent.cli.program import real_program
 from agent.cli.roles import authorize_role, deauthorize_role, roles
 from agent.cli.service import run
-from agent.cli.work import backup, cancel, delete, restore, resync
+from agent.cli.work import backup, cancel, delete, restore, resync, verify
 
 
 class _InOrder(click.Group):
@@ -42,7 +42,8 @@ def backstay(context: click.Context) -> None:
 
 
 _VERBS = (
-    run, init, policy, check, backup, restore, list_, show, status, cancel, delete, resync,
+    run, init, policy, check, backup, restore, list_, show, status, cancel, verify, delete,
+    resync,
     roles, authorize_role, deauthorize_role,
 )  # fmt: skip
 for _verb in _VERBS:

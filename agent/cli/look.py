@@ -33,7 +33,7 @@ def list_(at: Session) -> int:
     if at.screen.is_json:
         at.screen.document([entry_document(entry) for entry in entries])
     elif entries:
-        at.screen.table(backup_table(entries))
+        at.screen.table(backup_table(entries, at.console.status.server_now()))
     else:
         at.screen.say("There is no backup.")
     return Exit.DONE
@@ -82,6 +82,9 @@ def _show_backups(at: Session, entries: list[BackupEntry]) -> None:
 def entry_document(entry: BackupEntry) -> Mapping[str, object]:
     """Return a backup's entry as JSON has it."""
     values = {each.name: getattr(entry, each.name) for each in fields(entry)}
+    verdict = entry.verdict
+    values["verdict"] = None if verdict is None else asdict(verdict)
+    values["verdicts"] = [asdict(each) for each in entry.verdicts]
     return {"backup": values.pop("backup_id"), **values}
 
 

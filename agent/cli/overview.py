@@ -82,7 +82,7 @@ def _facts(picture: Picture) -> Table:
     last = picture.last
     rows["last backup"] = (
         f"{last.backup_id}, consistent at {words.moment(last.consistent_at.wall)},"
-        f" {words.size(last.stored_bytes)} stored"
+        f" {words.size(last.stored_bytes)} stored, {words.verified(last.verdict, picture.now)}"
         if last
         else "none"
     )

@@ -9,7 +9,7 @@ from agent.cli.console import Document
 from agent.cli.findings import show_findings
 from agent.cli.role_guide import ROLE_PARTS, show_role
 from agent.cli.screen import Screen, facts
-from agent.cli.sight import Sight
+from agent.cli.sight import Sight, number
 from agent.model.outcome import Failure
 from agent.model.states import State
 
@@ -24,12 +24,13 @@ _SIZES: Final = {"bytes": "data", "stored_bytes": "stored"}
 _NAMES: Final = {
     "consistent_at": "consistent at",
     "docs": "documents",
+    "checked_at": "checked at",
     "nodes": "read from",
     "restored_to": "restored to",
     "replayed_ops": "replayed entries",
 }
 # These have lines of their own.
-_NOT_A_FACT: Final = frozenset({"plan", "held_ttl", *ROLE_PARTS})
+_NOT_A_FACT: Final = frozenset({"plan", "held_ttl", "bad", "bad_objects", *ROLE_PARTS})
 _MOST_LINES: Final = 40
 _PLAN_NAMES: Final = {"docs": "documents", "bytes": "data", "stored_bytes": "to fetch"}
 
@@ -54,6 +55,7 @@ def show_result(screen: Screen, sight: Sight) -> None:
         screen.table(facts(rows))
     if sight.command == "authorize_role":
         show_role(screen, sight.result)
+    _show_bad(screen, sight.result)
     held = sight.result.get("held_ttl")
     if isinstance(held, list) and held:
         screen.say("restored without their expiry; these lines in mongosh give it back", "yellow")
@@ -61,6 +63,18 @@ def show_result(screen: Screen, sight: Sight) -> None:
             screen.say(f"  {each['enable']}")
     if sight.document.get("dry_run") and sight.result.get("plan"):
         _show_plan(screen, sight.result["plan"])
+
+
+def _show_bad(screen: Screen, result: Document) -> None:
+    """Print each object that a verify found missing or damaged."""
+    bad, many = result.get("bad"), number(result, "bad_objects")
+    if not isinstance(bad, list) or not bad:
+        return
+    screen.say(f"{many:.0f} missing or damaged", "red")
+    for each in bad:
+        screen.say(f"  {each['key']}: {each['what']}")
+    if many > len(bad):
+        screen.say(f"  ... and {many - len(bad):.0f} more", "dim")
 
 
 def _headline(sight: Sight) -> Text:

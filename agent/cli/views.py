@@ -14,12 +14,13 @@ from agent.cli.screen import Screen, columns, facts
 from agent.cli.sight import sight_of
 from agent.model.backups import BackupEntry
 from agent.model.commands import AGENT_FIELDS
+from agent.model.verdict import Verdict
 
 
-def backup_table(entries: Sequence[BackupEntry]) -> Table:
+def backup_table(entries: Sequence[BackupEntry], now: datetime) -> Table:
     """Return a line for each backup."""
     table = columns(
-        "backup", "consistent at (UTC)", "documents", "data", "stored", "storage", "",
+        "backup", "consistent at (UTC)", "documents", "data", "stored", "storage", "verified", "",
         right=("documents", "data", "stored"),
     )  # fmt: skip
     for column in table.columns[:-1]:
@@ -32,9 +33,21 @@ def backup_table(entries: Sequence[BackupEntry]) -> Table:
             words.size(entry.bytes),
             words.size(entry.stored_bytes),
             entry.storage,
+            _verified(entry, now),
             Text(_remark(entry), style="dim"),
         )
     return table
+
+
+def _verified(entry: BackupEntry, now: datetime) -> Text:
+    """Say how a backup was found when it was looked at last, and when that was."""
+    verdict = entry.verdict
+    if verdict is None:
+        return Text("never", style="dim")
+    ago = words.ago(verdict.checked_at, now)
+    if verdict.is_sound:
+        return Text(f"{verdict.depth}, {ago}")
+    return Text(f"DAMAGED, {ago}", style="bold red")
 
 
 def _remark(entry: BackupEntry) -> str:
@@ -63,8 +76,15 @@ def backup_facts(entry: BackupEntry, now: datetime) -> Table:
         "only": ", ".join(entry.namespaces),
         "tags": words.text(entry.tags),
         "note": entry.note,
+        **{f"verified ({each.depth})": _found(each, now) for each in entry.verdicts},
         "kept": "yes, retention never deletes it" if entry.keep else "",
     })
+
+
+def _found(verdict: Verdict, now: datetime) -> Text:
+    said = "sound" if verdict.is_sound else "DAMAGED"
+    when = f"{words.moment(verdict.checked_at)}, {words.ago(verdict.checked_at, now)}"
+    return Text(f"{said}, {when}", style="" if verdict.is_sound else "bold red")
 
 
 def command_facts(screen: Screen, document: Document) -> None:

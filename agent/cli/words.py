@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from agent.model.cluster_time import ClusterTime
+from agent.model.verdict import Verdict
 
 _STEP = 1000
 
@@ -55,6 +56,14 @@ def age(then: datetime, now: datetime) -> str:
             many = past // unit
             return f"{many} {name}{'s' if many > 1 else ''}"
     return f"{max(0, round(past.total_seconds()))} s"
+
+
+def verified(verdict: Verdict | None, now: datetime) -> str:
+    """Write how a backup was found when it was verified last, and when that was."""
+    if verdict is None:
+        return "never verified"
+    found = f"verified ({verdict.depth})" if verdict.is_sound else "DAMAGED, found"
+    return f"{found} {ago(verdict.checked_at, now)}"
 
 
 def moment(when: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Verbs that insert a command and follow it: backup, restore, cancel, delete, resync."""
+"""Verbs that insert a command and follow it: backup, restore, cancel, verify, delete, resync."""
 
 import click
 
@@ -13,6 +13,7 @@ from agent.cli.options import (
 )
 from agent.cli.session import Session, session
 from agent.core.errors import PermanentError
+from agent.model.verdict import DEPTHS
 
 
 @click.command
@@ -128,6 +129,25 @@ def cancel(at: Session, *, command_id: str, wait: bool) -> int:
             hint="backstay status shows what runs",
         )
     return submit(at.terminal(), {"command": "cancel", "target": target}, wait=wait)
+
+
+@click.command
+@click.argument("backup_id")
+@click.option(
+    "--depth",
+    type=click.Choice(DEPTHS),
+    help="objects: all are there, by a listing; content: read them all.  [default: objects]",
+)
+@storage_option
+@wait_option
+@verb
+@session
+def verify(
+    at: Session, *, backup_id: str, depth: str | None, storage: str | None, wait: bool
+) -> int:
+    """Look whether the backup BACKUP_ID is whole in its storage."""
+    options = {"command": "verify", "backup": backup_id, "depth": depth, "storage": storage}
+    return submit(at.terminal(), options, wait=wait)
 
 
 @click.command

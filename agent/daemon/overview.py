@@ -85,7 +85,9 @@ class Overview:
             self._idle_since = now
         report = None if self._told is None else as_of(self._told, archiver, now)
         bases = [
-            each for each in entries if each.storage == self._ports.storage and not each.namespaces
+            each
+            for each in entries
+            if each.storage == self._ports.storage and not each.namespaces and not each.is_damaged
         ]
         return ArchiveView(
             rules=self._ports.archive,

@@ -7,7 +7,7 @@ from typing import Final
 
 from agent.daemon.key_problems import of_storage
 from agent.model.archive import has_base
-from agent.model.backups import BackupEntry
+from agent.model.backups import BackupEntry, instead_of, newest
 from agent.model.cluster_time import ClusterTime
 from agent.model.coverage import Span
 from agent.model.nodes import STALE_S
@@ -87,6 +87,17 @@ def _of_backups(known: Known) -> Iterator[Problem]:
             hint='insert {command: "backup"} into commands',
             since=known.now,
         )
+    last = newest(known.entries)
+    for entry in known.entries:
+        verdict = entry.verdict
+        if verdict is not None and not verdict.is_sound:
+            yield Problem(
+                code="verify_failed",
+                level="error" if entry == last else "warning",
+                message=f"the backup {entry.backup_id} in {entry.storage} is damaged",
+                hint=instead_of(entry, known.entries),
+                since=verdict.checked_at,
+            )
 
 
 def _of_archive(known: Known) -> Iterator[Problem]:

@@ -56,7 +56,11 @@ class ResyncJob:
             shelf = manifests.read_all(store, replset)
             self._context.held()
             self._ports.catalogue.replace(
-                label, [entry_of(manifest, label) for manifest in shelf.manifests]
+                label,
+                [
+                    entry_of(manifest, label, shelf.verdicts.get(manifest.backup_id, ()))
+                    for manifest in shelf.manifests
+                ],
             )
             found[label] = len(shelf.manifests)
             damaged += [error.message for error in shelf.damaged.values()]

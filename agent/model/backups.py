@@ -7,6 +7,7 @@ from datetime import datetime
 from agent.model.cluster_time import ClusterTime
 from agent.model.coverage import Base
 from agent.model.manifest import Manifest
+from agent.model.verdict import Verdict, standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +32,21 @@ class BackupEntry:
     tags: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     keep: bool = False
+    verdicts: tuple[Verdict, ...] = ()
+    """The newest of each depth."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict that counts; None if the backup was never verified."""
+        return standing(self.verdicts)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the backup was found damaged, and nothing has shown the contrary since."""
+        return self.verdict is not None and not self.verdict.is_sound
 
 
-def entry_of(manifest: Manifest, storage: str) -> BackupEntry:
+def entry_of(manifest: Manifest, storage: str, verdicts: tuple[Verdict, ...] = ()) -> BackupEntry:
     """Return the catalogue's view of a manifest that lies in a storage."""
     return BackupEntry(
         backup_id=manifest.backup_id,
@@ -54,6 +67,7 @@ def entry_of(manifest: Manifest, storage: str) -> BackupEntry:
         tags=manifest.tags,
         note=manifest.note,
         keep=manifest.keep,
+        verdicts=verdicts,
     )
 
 
@@ -65,6 +79,23 @@ def base_of(entry: BackupEntry) -> Base:
         consistent_at=entry.consistent_at,
         oplog_from=entry.oplog_from,
     )
+
+
+def instead_of(entry: BackupEntry, entries: Sequence[BackupEntry]) -> str:
+    """Say what to do about a damaged backup: what else there is, best what was verified."""
+    others = [
+        each
+        for each in entries
+        if each.storage == entry.storage
+        and each.backup_id != entry.backup_id
+        and not each.namespaces
+        and not each.is_damaged
+    ]
+    best = newest([each for each in others if each.verdict is not None]) or newest(others)
+    if best is None:
+        return "there is no other full backup: make one now"
+    told = "never verified" if best.verdict is None else f"sound by its {best.verdict.depth}"
+    return f"make a backup now; to restore what is older, use {best.backup_id} ({told})"
 
 
 def newest(entries: Sequence[BackupEntry]) -> BackupEntry | None:

@@ -20,6 +20,7 @@ from agent.core.errors import PermanentError
 from agent.model.cluster_time import ClusterTime
 from agent.model.roles import ROLE_ARN, ROLE_NAME
 from agent.model.states import State
+from agent.model.verdict import Depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +196,26 @@ class Check(_Request):
     command: Literal["check"] = "check"
 
 
-Request = Backup | Restore | Cancel | Delete | Resync | Check | AuthorizeRole | DeauthorizeRole
+class Verify(_Request):
+    """Look whether everything that a backup needs is in its storage, and whole."""
+
+    command: Literal["verify"] = "verify"
+    backup: str = Field(description="id of a backup")
+    depth: Depth = Field(
+        "objects",
+        description='"objects": all are there, by a listing; "content": read them all',
+    )
+    storage: str | None = Field(None, description="label of a configured storage; absent: main")
+
+
+Request = (
+    Backup | Restore | Cancel | Verify | Delete | Resync | Check | AuthorizeRole | DeauthorizeRole
+)
 REQUESTS: Final[dict[str, type[Request]]] = {
     "backup": Backup,
     "restore": Restore,
     "cancel": Cancel,
+    "verify": Verify,
     "delete": Delete,
     "resync": Resync,
     "check": Check,
@@ -292,6 +308,8 @@ def _sentence(command: str, fault: ErrorDetails) -> str:
             return f"{within} has no option {last!r}"
         case "missing":
             return f"{within} needs {last!r}"
+        case "literal_error":
+            return f"{place} must be {fault['ctx']['expected']}"
         case "value_error":
             message = str(fault["ctx"]["error"])
             return f"{place} {message}" if place else message

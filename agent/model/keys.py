@@ -2,6 +2,7 @@
 
     <replset>/backups/<id>/manifest.json
     <replset>/backups/<id>/data/<db>/<collection>/<task>-<token>-<seq>.bson.zst
+    <replset>/backups/<id>/verified/<time>-<depth>-<verdict>.json
     <replset>/oplog/<replica set id>/<yyyymmdd>/<begin>_<last>.bson.zst
     <replset>/check/<agent>/<time>-<name>
 
@@ -24,6 +25,7 @@ from urllib.parse import quote, unquote
 from agent.core.errors import PermanentError
 from agent.model.cluster_time import ClusterTime
 from agent.model.names import Namespace
+from agent.model.verdict import Depth, Verdict
 
 # For fullmatch, because ``$`` would let a newline follow; ASCII, because other scripts have digits.
 _BACKUP_ID: Final = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
@@ -32,6 +34,10 @@ _SEGMENT: Final = re.compile(
     r"([^/]+)/oplog/([^/]+)/\d{8}/(\d{10}\.\d{10})_(\d{10}\.\d{10})\.bson\.zst", re.ASCII
 )
 _CHECK: Final = re.compile(r"[^/]+/check/[^/]+/(\d{8}T\d{6}Z)-[0-9A-Za-z]+", re.ASCII)
+_VERDICT: Final = re.compile(
+    r"([^/]+)/backups/([^/]+)/verified/(\d{8}T\d{6}Z)-(objects|content)-(sound|damaged)\.json",
+    re.ASCII,
+)
 _CUT: Final = re.compile(r".*![0-9a-f]{64}", re.ASCII)
 # An escape that a cut went through.
 _HALF_ESCAPE: Final = re.compile(r"%[0-9A-F]?\Z")
@@ -118,6 +124,40 @@ def parse_manifest(key: str) -> tuple[str, str] | None:
         return None
     replset = _decode_ours(found[1])
     return None if replset is None else (replset, found[2])
+
+
+def verdicts_root(replset: str, backup: str) -> str:
+    """Return the prefix of what was found when a backup was verified."""
+    return backup_root(replset, backup) + "verified/"
+
+
+def verdict(replset: str, backup: str, found: Verdict) -> str:
+    """Return the key of a verdict: a listing tells all that the catalogue has of it."""
+    time, word = backup_id(found.checked_at), "sound" if found.is_sound else "damaged"
+    return f"{verdicts_root(replset, backup)}{time}-{found.depth}-{word}.json"
+
+
+def parse_verdict(key: str) -> tuple[str, str, Verdict] | None:
+    """Return (replica set, backup id, verdict) if a key is a verdict's, else None.
+
+    Raises: PermanentError ``bad_key``, if the name of the replica set was cut.
+    """
+    found = _VERDICT.fullmatch(key)
+    if found is None or not is_backup_id(found[2]):
+        return None
+    replset = _decode_ours(found[1])
+    depth: Depth = "content" if found[4] == "content" else "objects"
+    try:
+        checked_at = backup_time(found[3])
+    except ValueError:
+        return None
+    if replset is None:
+        return None
+    return (
+        replset,
+        found[2],
+        Verdict(depth=depth, checked_at=checked_at, is_sound=found[5] == "sound"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

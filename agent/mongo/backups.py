@@ -1,7 +1,7 @@
 """The backups collection: the catalogue as people see it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from bson import Int64
 from pymongo import DeleteMany, ReplaceOne
@@ -9,11 +9,14 @@ from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
 from agent.model.backups import BackupEntry
+from agent.model.verdict import DEPTHS, Verdict
 from agent.mongo.connect import Document
 from agent.mongo.control import BACKUPS
 from agent.mongo.documents import cluster_time, readable, timestamp
 from agent.mongo.errors import translated
 from agent.ports import BackupCatalogue
+
+_WORDS: Final = {True: "sound", False: "damaged"}
 
 
 class MongoBackups:
@@ -53,6 +56,35 @@ class MongoBackups:
             DeleteMany({"storage": storage, "_id": {"$nin": kept}}),
         ])
 
+    @translated()
+    def judge(self, backup_id: str, storage: str, verdict: Verdict) -> None:
+        """Write down what verifying a backup found, unless a newer look was as deep."""
+        field = f"verified.{verdict.depth}"
+        self._backups.update_one(
+            {
+                "_id": _key(backup_id, storage),
+                # Not less than: no answer is as if there were none.
+                f"{field}.checked_at": {"$not": {"$gt": verdict.checked_at}},
+            },
+            {"$set": {field: _judged(verdict)}},
+        )
+
+
+def _judged(verdict: Verdict) -> Document:
+    return {"verdict": _WORDS[verdict.is_sound], "checked_at": verdict.checked_at}
+
+
+def _verdicts(found: Mapping[str, Any]) -> Iterator[Verdict]:
+    """Yield what an entry says of itself; one that an older agent wrote says nothing."""
+    verified = found.get("verified", {})
+    for depth in DEPTHS:
+        if depth in verified:
+            yield Verdict(
+                depth=depth,
+                checked_at=verified[depth]["checked_at"],
+                is_sound=verified[depth]["verdict"] == _WORDS[True],
+            )
+
 
 def _key(backup_id: str, storage: str) -> Document:
     return {"id": backup_id, "storage": storage}
@@ -80,6 +112,7 @@ def _document(entry: BackupEntry) -> Document:
         "tags": dict(entry.tags),
         "note": entry.note,
         "keep": entry.keep,
+        "verified": {each.depth: _judged(each) for each in entry.verdicts},
     }
 
 
@@ -103,6 +136,7 @@ def _entry(found: Mapping[str, Any]) -> BackupEntry:
         tags=found["tags"],
         note=found["note"],
         keep=found["keep"],
+        verdicts=tuple(_verdicts(found)),
     )
 
 

@@ -14,6 +14,7 @@ from agent.model.progress import Progress
 from agent.model.states import State
 from agent.model.status import AgentStatus, ClusterStatus, EventLevel
 from agent.model.tasks import Claim, JobTasks, Record, Task, TaskFailure, TaskReport
+from agent.model.verdict import Verdict
 
 
 class LeaseStore(Protocol):
@@ -220,6 +221,13 @@ class BackupCatalogue(Protocol):
 
     def replace(self, storage: str, entries: Sequence[BackupEntry]) -> None:
         """Make the entries of one storage be exactly these."""
+        ...
+
+    def judge(self, backup_id: str, storage: str, verdict: Verdict) -> None:
+        """Write down what verifying a backup found, unless a newer look was as deep.
+
+        Nothing if there is no such entry: a backup that is gone does not come back.
+        """
         ...
 
 

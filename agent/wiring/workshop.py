@@ -16,6 +16,7 @@ from agent.jobs.resync import ResyncJob, ResyncPorts
 from agent.jobs.roles.authorize import AuthorizeRoleJob
 from agent.jobs.roles.deauthorize import DeauthorizeRoleJob
 from agent.jobs.roles.ports import RolePorts
+from agent.jobs.verify.job import VerifyJob, VerifyPorts
 from agent.model.commands import (
     AuthorizeRole,
     Backup,
@@ -26,6 +27,7 @@ from agent.model.commands import (
     Request,
     Restore,
     Resync,
+    Verify,
 )
 from agent.mongo.apply import MongoReplayTarget
 from agent.mongo.switch import MongoSwitch
@@ -79,6 +81,8 @@ class Workshop:
                 return AuthorizeRoleJob(context, request, self._role_ports(context))
             case DeauthorizeRole():
                 return DeauthorizeRoleJob(context, request, self._role_ports(context))
+            case Verify():
+                return self._verify(request, context)
             case Cancel():
                 raise PermanentError("not_a_job", "a cancel is settled by the coordinator itself")
             case _:
@@ -145,6 +149,19 @@ class Workshop:
 
     def _role_ports(self, context: JobContext) -> RolePorts:
         return role_ports(self._parts.settings, self._parts.links, self._stores, context)
+
+    def _verify(self, request: Verify, context: JobContext) -> Job:
+        label, _ = self._stores.open(request.storage)
+        ports = VerifyPorts(
+            source=self._parts.source,
+            store=self._stores.open_for(label, context),
+            label=label,
+            catalogue=self._boards.catalogue,
+            clock=self._parts.clock,
+            workers=self._parts.settings.backup.workers,
+            log=self._parts.log,
+        )
+        return VerifyJob(context, request, ports)
 
     def _check(self, context: JobContext) -> Job:
         ports = CheckPorts(

@@ -16,6 +16,7 @@ from agent.model.status import (
     Problem,
     StorageStatus,
 )
+from agent.model.verdict import Depth, Verdict
 from tests.contract.conftest import Control
 from tests.testbed.waiting import eventually
 
@@ -307,6 +308,31 @@ class TestBackups:
         assert expected == list(control.backups.entries())
         control.backups.replace("main", [])
         assert [entry(3, "other")] == list(control.backups.entries())
+
+    def test_a_verdict_stays_with_its_entry(self, control: Control) -> None:
+        """The newest of each depth; a late one of an earlier look changes nothing."""
+        control.backups.put(entry(1))
+        control.backups.put(entry(1, "other"))
+        older, newer = verdict(1, "content"), verdict(3, "content", is_sound=False)
+        shallow = verdict(2, "objects")
+        for each in (older, newer, shallow, older):
+            control.backups.judge(entry(1).backup_id, "main", each)
+        found, other = control.backups.entries()
+        assert (shallow, newer) == found.verdicts
+        assert () == other.verdicts
+        assert (newer, True) == (found.verdict, found.is_damaged)
+        control.backups.replace("main", [found])
+        assert [found, other] == list(control.backups.entries())
+
+    def test_a_verdict_brings_no_backup_back(self, control: Control) -> None:
+        """It may have been deleted while it was verified."""
+        control.backups.judge(entry(1).backup_id, "main", verdict(1, "objects"))
+        assert not control.backups.entries()
+
+
+def verdict(minute: int, depth: Depth, *, is_sound: bool = True) -> Verdict:
+    """Return what was found in a minute."""
+    return Verdict(depth=depth, checked_at=NOW.replace(minute=minute), is_sound=is_sound)
 
 
 class TestEvents:

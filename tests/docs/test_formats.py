@@ -41,5 +41,5 @@ def test_the_segment_is_named_as_the_code_does() -> None:
 def test_the_layout_is_that_of_the_keys() -> None:
     """The scheme in the document is the one at the head of the module that builds keys."""
     scheme = [line.strip() for line in (keys.__doc__ or "").splitlines() if "<replset>/" in line]
-    assert len(scheme) == 4
+    assert len(scheme) == 5
     assert all(line in documents.section(DESIGN, SECTION) for line in scheme)

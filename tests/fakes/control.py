@@ -16,6 +16,7 @@ from agent.core.errors import LeaseLost
 from agent.model.backups import BackupEntry
 from agent.model.leases import COORDINATOR, LEASE_S, Grant
 from agent.model.status import AgentStatus, ClusterStatus, EventLevel
+from agent.model.verdict import Verdict, newest_of_each
 from agent.ports import (
     BackupCatalogue,
     CommandBoard,
@@ -182,6 +183,14 @@ class MemoryBackups:
         with self._lock:
             others = {key: each for key, each in self.by_key.items() if key[0] != storage}
             self.by_key = others | {(storage, each.backup_id): each for each in entries}
+
+    def judge(self, backup_id: str, storage: str, verdict: Verdict) -> None:
+        """Write down what verifying a backup found."""
+        with self._lock:
+            entry = self.by_key.get((storage, backup_id))
+            if entry is not None:
+                verdicts = newest_of_each((*entry.verdicts, verdict))
+                self.by_key[storage, backup_id] = replace(entry, verdicts=verdicts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,10 +39,15 @@ def client(small_set: ReplicaSet) -> Client:
 
 
 @pytest.fixture(scope="module")
-def agent(small_set: ReplicaSet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+def backups(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory that is the storage."""
+    return tmp_path_factory.mktemp("backups")
+
+
+@pytest.fixture(scope="module")
+def agent(small_set: ReplicaSet, backups: Path) -> Iterator[Agent]:
     """The agent of its node, with one backup made."""
-    storage = filesystem_storage(tmp_path_factory.mktemp("backups"))
-    with Agents.start(small_set, storage) as agents:
+    with Agents.start(small_set, filesystem_storage(backups)) as agents:
         done = agents.all[0].verb("backup", "--note", "the first")
         assert 0 == done.exit_status, done.stdout + done.stderr
         yield agents.all[0]
@@ -115,6 +120,23 @@ def test_delete_asks_for_a_backup_that_exists(agent: Agent) -> None:
     backup = _json(agent, "backup")["result"]["backup"]
     assert 0 == agent.verb("delete", backup).exit_status
     assert backup not in [entry["backup"] for entry in _json(agent, "list")]
+
+
+def test_verify_tells_a_whole_backup_from_a_damaged_one(agent: Agent, backups: Path) -> None:
+    """The exit status says so, and then the list and the status do."""
+    backup = _json(agent, "backup")["result"]["backup"]
+    done = agent.verb("verify", backup, "--depth", "content")
+    assert (0, "verify done") == (done.exit_status, done.stdout[:11]), done.stdout + done.stderr
+    assert _json(agent, "show", backup)["verdict"]["is_sound"]
+    chunk = max(backups.glob(f"*/backups/{backup}/data/**/*.zst"), key=lambda at: at.stat().st_size)
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    done = agent.verb("verify", backup)
+    assert 3 == done.exit_status
+    assert f"{chunk.relative_to(backups)}: it is cut off" in done.stdout
+    assert "DAMAGED" in agent.verb("list").stdout
+    eventually(lambda: agent.verb("status").exit_status == 8, 60, message="it is not safe")
+    assert 0 == agent.verb("delete", backup).exit_status
+    eventually(lambda: agent.verb("status").exit_status == 0, 60, message="it is safe again")
 
 
 def test_cancel_of_an_ended_command_is_rejected(agent: Agent) -> None:

@@ -17,6 +17,7 @@ from agent.model.outcome import Failure, Outcome
 from agent.model.progress import Progress
 from agent.model.states import State
 from agent.model.status import LastBackup, OplogStatus, Running
+from agent.model.verdict import Verdict
 from agent.mongo.backups import MongoBackups
 from agent.mongo.commands import MongoCommands
 from agent.mongo.connect import Client, Document, open_cluster, open_node, own_node
@@ -323,6 +324,20 @@ class TestStatusDocuments:
             backups.put(entry(number))
         database["backups"].update_one({"backup": entry(2).backup_id}, change)
         assert [entry(1)] == list(backups.entries())
+
+    def test_an_entry_of_an_older_agent_was_never_verified(
+        self, database: Database[Document]
+    ) -> None:
+        """And can be from now on: agents of two versions work side by side."""
+        backups = MongoBackups(database)
+        backups.put(entry(1))
+        database["backups"].update_one({}, {"$unset": {"verified": True}})
+        assert [None] == [each.verdict for each in backups.entries()]
+        found = Verdict(depth="content", checked_at=NOW, is_sound=True)
+        backups.judge(entry(1).backup_id, "main", found)
+        assert [found] == [each.verdict for each in backups.entries()]
+        document = database["backups"].find_one({}) or {}
+        assert {"content": {"verdict": "sound", "checked_at": NOW}} == document["verified"]
 
     def test_backups_have_times_for_people(self, database: Database[Document]) -> None:
         """The cluster time as it is, and as a date."""

@@ -29,6 +29,7 @@ from agent.storage.s3 import S3Store
 from tests.fakes import archive
 from tests.fakes.control import MemoryBackups, MemoryEvents
 from tests.fakes.store import MemoryStore
+from tests.fakes.verifying import Verifying
 from tests.integration.archiving import HurriedClock, staged
 from tests.integration.restoring import BACKUP, Desk, drop_all
 from tests.testbed.aws import (
@@ -68,6 +69,7 @@ NEEDED: Mapping[str, set[str]] = {
     "compaction": {LIST, GET, PUT, DELETE},
     "delete": {LIST, GET, DELETE},
     "resync": {LIST, GET},
+    "verify": {LIST, GET},
     "check of the bucket": {LIST, GET, PUT, DELETE, *LOOK},
 }
 Document = dict[str, Any]
@@ -274,6 +276,17 @@ def resync(ground: Ground) -> None:
     assert {"main": 2} == job.run()["backups"]
 
 
+def verify(ground: Ground) -> None:
+    """All of a backup is read; the verdict is kept there only if it may be."""
+    memory = MemoryStore()
+    site = Verifying(memory)
+    ground.put(memory.objects)
+    site.store = ground.store
+    job = site.job("content")
+    job.plan()
+    assert job.run()["bad_objects"] == 0
+
+
 def examine(ground: Ground) -> None:
     """All tests of the bucket; a setting that may not be read is a warning."""
     block = StorageSettings(label="main", type="s3", s3=ground.s3)
@@ -293,6 +306,7 @@ JOBS: Mapping[str, Callable[[Ground], None]] = {
     "compaction": compact,
     "delete": delete,
     "resync": resync,
+    "verify": verify,
     "check of the bucket": examine,
 }
 

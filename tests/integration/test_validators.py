@@ -34,7 +34,11 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     ),
     '{command: "cancel"}': ("target is missing; needed by: cancel",),
     '{command: "cancel", target: 7}': ("propertyName: 'target'", "'objectId'"),
-    '{command: "delete", force: true}': ("backup is missing; needed by: delete",),
+    '{command: "delete", force: true}': ("backup is missing; needed by: delete, verify",),
+    '{command: "verify", backup: "20261121T201512Z", depth: "all"}': (
+        "propertyName: 'depth'",
+        "'content'",
+    ),
     '{command: "resync", dry_run: true}': ("dry_run is no option of this command",),
     '{command: "authorize_role", role_arn: 7}': ("propertyName: 'role_arn'", "'string'"),
     '{command: "deauthorize_role", role_name: "x"}': (
@@ -58,6 +62,8 @@ CORRECT = (
     '{command: "cancel", target: ObjectId("6b022222222222222222222a")}',
     '{command: "cancel", target: "nightly"}',
     '{command: "delete", backup: "20261121T201512Z", dry_run: true, force: true}',
+    '{command: "verify", backup: "20261121T201512Z"}',
+    '{command: "verify", backup: "20261121T201512Z", depth: "content", storage: "main"}',
     '{command: "check"}',
     '{command: "resync"}',
     '{command: "resync", storage: "main"}',

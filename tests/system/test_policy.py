@@ -97,6 +97,7 @@ def test_agents_need_nothing_but_what_is_printed(site: Site) -> None:
     orders.drop()
     cluster.done("delete", backup=first)
     cluster.done("resync")
+    cluster.done("verify", backup=second, depth="content")
     cluster.done("restore", to=time, overwrite=True)
     assert orders.count_documents({}) == 100
     assert not [agent.text() for agent in cluster.agents.all if "storage_denied" in agent.text()]
@@ -105,6 +106,7 @@ def test_agents_need_nothing_but_what_is_printed(site: Site) -> None:
 
     site.aws.set_role_policies(site.role, site.printed("--restore-only"))
     orders.drop()
+    cluster.done("verify", backup=second)
     cluster.done("restore", backup=second, overwrite=True)
     assert orders.count_documents({}) == 500
     code, _message, hint = error_of(cluster.run("backup"), "failed")

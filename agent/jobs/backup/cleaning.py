@@ -38,7 +38,9 @@ def remove_unnamed(store: ObjectStore, manifest: Manifest) -> None:
     """
     root = keys.backup_root(manifest.identity.replset, manifest.backup_id)
     named = _named(manifest)
-    store.delete([one.key for one in store.list(root) if one.key not in named])
+    found = [one.key for one in store.list(root)]
+    # Whoever took over from a coordinator that died after the manifest may come after a verify.
+    store.delete([key for key in found if key not in named and not keys.parse_verdict(key)])
 
 
 def remove_late(store: ObjectStore, replset: str, backup_id: str, late: Sequence[str]) -> None:

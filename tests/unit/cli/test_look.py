@@ -1,8 +1,13 @@
 """The verbs that only look."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from agent.model.cluster_time import ClusterTime
+from agent.model.verdict import Verdict
+from tests.fakes.console import NOW
 from tests.unit.cli.terminal import (
     Terminal,
     a_backup,
@@ -201,6 +206,35 @@ def test_list_is_newest_first(terminal: Terminal) -> None:
     lines = terminal("list").stdout.splitlines()
     assert ["20261121T181512Z", "20261120T181512Z"] == [line.split()[0] for line in lines[1:]]
     assert "2026-11-21 18:15:12" in lines[1]
+
+
+def test_list_says_what_was_verified(terminal: Terminal) -> None:
+    """Damage stands out, and stays until a look as deep is good."""
+    sound = Verdict(depth="content", checked_at=NOW - timedelta(hours=3), is_sound=True)
+    bad = replace(sound, is_sound=False)
+    later = Verdict(depth="objects", checked_at=NOW - timedelta(minutes=5), is_sound=True)
+    newest, older = a_backup(), a_backup("20261120T181512Z", age_h=26)
+    oldest = a_backup("20261119T181512Z", age_h=50)
+    terminal.console.entry_list = [
+        kept(newest, verdicts=(sound,)),
+        kept(older, verdicts=(later, bad)),
+        oldest,
+    ]
+    assert "verified (content) 3 hours ago" in terminal("status").stdout
+    lines = terminal("list").stdout.splitlines()
+    assert "content, 3 hours ago" in lines[1]
+    assert "DAMAGED, 3 hours ago" in lines[2]
+    assert "never" in lines[3]
+    shown = terminal("show", older.backup_id).stdout
+    assert "verified (objects)" in shown
+    assert "DAMAGED, 2026-11-21" in shown
+    document = terminal.json("show", older.backup_id)
+    assert ("content", False, 2) == (
+        document["verdict"]["depth"],
+        document["verdict"]["is_sound"],
+        len(document["verdicts"]),
+    )
+    assert terminal.json("show", oldest.backup_id)["verdict"] is None
 
 
 def test_list_as_json(terminal: Terminal) -> None:

@@ -270,6 +270,38 @@ def test_cancel_of_nothing_inserts_nothing(terminal: Terminal) -> None:
     assert (1, []) == (ended.exit_code, terminal.console.inserted)
 
 
+def test_verify_inserts_its_options(terminal: Terminal) -> None:
+    """Each option of the command has one of the verb; the depth is left to the agents."""
+    terminal.ends(_DONE)
+    terminal("verify", "20261121T201512Z")
+    terminal.ends(_DONE)
+    terminal("verify", "20261121T201512Z", "--depth", "content", "--storage", "old")
+    first = {"command": "verify", "backup": "20261121T201512Z"}
+    assert [first, {**first, "depth": "content", "storage": "old"}] == terminal.console.inserted
+    assert 2 == terminal("verify", "20261121T201512Z", "--depth", "all").exit_code
+
+
+def test_verify_shows_what_is_wrong(terminal: Terminal) -> None:
+    """Each object in a line of its own; the exit status tells scripts."""
+    terminal.ends({
+        "state": "failed",
+        "result": {
+            "backup": "20261121T201512Z",
+            "depth": "objects",
+            "docs": None,
+            "bad_objects": 3,
+            "bad": [{"key": "rs/a", "what": "it is not there"}],
+        },
+        "error": {"code": "verify_failed", "message": "3 of 9 objects", "hint": "use another"},
+    })
+    ended = terminal("verify", "20261121T201512Z")
+    assert 3 == ended.exit_code
+    for line in ("3 missing or damaged", "  rs/a: it is not there", "  ... and 2 more"):
+        assert line in ended.stdout.splitlines()
+    assert "documents" not in ended.stdout
+    assert "use another" in ended.stderr
+
+
 def test_delete_and_resync_insert_their_options(terminal: Terminal) -> None:
     """Each option of the command has one of the verb."""
     terminal.ends(_DONE)

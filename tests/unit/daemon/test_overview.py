@@ -12,6 +12,7 @@ from agent.model.cluster_time import ClusterTime
 from agent.model.coverage import Recoverable, Span
 from agent.model.leases import ARCHIVER, LEASE_S
 from agent.model.status import ArchiveReport, ClusterStatus, Problem
+from agent.model.verdict import Depth, Verdict
 from tests.fakes.clock import VirtualClock
 from tests.fakes.control import MemoryControl
 from tests.fakes.status import REPLSET_ID, a_report, an_agent
@@ -128,6 +129,56 @@ def test_nothing_is_shown_before_anything_was_archived() -> None:
     found = watch.look()
     assert (None, None) == (found.archiver, found.oplog)
     assert (Recoverable(begin=at(10), last=at(10)),) == found.recoverable
+
+
+def judged(minute: int, depth: Depth, *, is_sound: bool) -> Verdict:
+    """Return what was found in a minute."""
+    at_minute = VirtualClock().now() + timedelta(minutes=minute)
+    return Verdict(depth=depth, checked_at=at_minute, is_sound=is_sound)
+
+
+def test_a_damaged_backup_is_a_problem_while_it_is_there() -> None:
+    """An error if it is the newest; another one is named, best one that was verified."""
+    watch = Watch()
+    watch.archives(a_report(span(5, 50)))
+    watch.backed_up(a_backup(10), a_backup(20), a_backup(30), a_backup(40))
+    judge = watch.control.backups.judge
+    assert watch.problem("verify_failed") is None
+    judge(a_backup(10).backup_id, "main", judged(1, "content", is_sound=True))
+    judge(a_backup(20).backup_id, "main", judged(2, "content", is_sound=False))
+    problem = watch.problem("verify_failed")
+    assert problem is not None
+    assert ("warning", judged(2, "content", is_sound=False).checked_at) == (
+        problem.level,
+        problem.since,
+    )
+    assert a_backup(20).backup_id in problem.message
+    assert f"{a_backup(10).backup_id} (sound by its content)" in problem.hint
+    judge(a_backup(20).backup_id, "main", judged(3, "objects", is_sound=True))
+    assert watch.problem("verify_failed") is not None
+    judge(a_backup(20).backup_id, "main", judged(4, "content", is_sound=True))
+    assert watch.problem("verify_failed") is None
+    judge(a_backup(40).backup_id, "main", judged(5, "objects", is_sound=False))
+    problem = watch.problem("verify_failed")
+    assert problem is not None
+    assert "error" == problem.level
+    watch.control.backups.remove(a_backup(40).backup_id, "main")
+    assert watch.problem("verify_failed") is None
+
+
+def test_what_is_damaged_is_not_counted_on() -> None:
+    """Times that only a damaged backup could bring back are not called recoverable."""
+    watch = Watch()
+    watch.archives(a_report(span(5, 50)))
+    watch.backed_up(a_backup(10), a_backup(20))
+    judge = watch.control.backups.judge
+    judge(a_backup(10).backup_id, "main", judged(1, "objects", is_sound=False))
+    assert (Recoverable(begin=at(20), last=at(50)),) == watch.look().recoverable
+    judge(a_backup(20).backup_id, "main", judged(1, "objects", is_sound=False))
+    found = watch.look()
+    assert () == found.recoverable
+    assert ["verify_failed", "verify_failed", "archive_without_backup"] == codes(found)
+    assert all("make one now" in each.hint for each in found.problems[:2])
 
 
 def test_recoverable_shows_what_a_restore_accepts() -> None:

@@ -17,6 +17,7 @@ from agent.model import keys
 from agent.model.cluster_time import ClusterTime
 from agent.model.commands import Backup
 from agent.model.manifest import Manifest
+from agent.model.verdict import Verdict
 from agent.ports import CANCELED, JobContext
 from tests.fakes.catalogue import collection
 from tests.fakes.clock import VirtualClock
@@ -336,18 +337,22 @@ def test_a_backup_that_exists_is_not_given_up() -> None:
 
 
 def test_what_a_dead_reader_left_is_swept_when_the_backup_is_committed() -> None:
-    """Only what the manifest names stays."""
+    """Only what the manifest names stays, and what was found when the backup was verified."""
     site = Site()
+    verdict = Verdict(depth="objects", checked_at=site.clock.now(), is_sound=True)
+    verified = keys.verdict("rs", "20261121T201512Z", verdict)
     orphan = keys.backup_root("rs", "20261121T201512Z") + "data/shop/c0/000000-1-9.bson.zst"
 
     def work_then_leave_an_orphan() -> None:
         site.work()
         if MANIFEST not in site.store.objects and site.control.notes.load("command"):
             site.store.objects.setdefault(orphan, b"x")
+            site.store.objects.setdefault(verified, b"{}")
 
     site.run(site.job(), work_then_leave_an_orphan)
     assert orphan not in site.store.objects
-    assert len(site.store.objects) == 4
+    assert verified in site.store.objects
+    assert len(site.store.objects) == 5
 
 
 def test_an_upload_that_ends_after_a_cancel_is_removed_by_its_worker() -> None:

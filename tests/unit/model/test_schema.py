@@ -69,4 +69,4 @@ def test_needed_options_are_rules(schema: dict[str, Any]) -> None:
     """For the commands that need them alone."""
     rules = {rule["description"] for rule in schema["allOf"]}
     assert "target is missing; needed by: cancel" in rules
-    assert "backup is missing; needed by: delete" in rules
+    assert "backup is missing; needed by: delete, verify" in rules

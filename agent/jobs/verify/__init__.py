@@ -1,0 +1,1 @@
+"""The verify command: whether everything that a backup needs is in its storage, and whole."""
