@@ -249,12 +249,14 @@ class TestStatusDocuments:
         assert is_recent(found.pop("updated_at"), database)
         assert found.pop("storage") == {
             "label": "main",
-            "ok": True,
+            "ok": False,
             "bucket": "b",
             "credential_source": "environment",
-            "identity": None,
+            "identity": "arn",
             "expires_at": NOW,
-            "error": None,
+            "error": "e",
+            "error_code": "c",
+            "renewal_error": "r",
         }
         assert found == {
             "_id": "agent:a:1",
