@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 import pytest
+import structlog
 from bson import json_util
 
 from tests.testbed import secrecy
@@ -62,6 +63,13 @@ def _no_thread_outlives_its_test() -> Iterator[None]:
         return [each for each in set(threading.enumerate()) - before if not each.daemon]
 
     eventually(lambda: not left(), timeout_s=10, message=f"threads have ended: {left()}")
+
+
+@pytest.fixture(autouse=True)
+def _no_log_outlives_its_test() -> Iterator[None]:
+    """What a test set up would go on to a stream that is captured no more."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,13 @@ from tests.testbed.waiting import eventually
 
 
 @pytest.fixture
+def replica_set() -> Iterator[ReplicaSet]:
+    """Three nodes whose oplog is young: one that is full and short fails a check, rightly."""
+    with ReplicaSet.start() as replica_set:
+        yield replica_set
+
+
+@pytest.fixture
 def cluster(replica_set: ReplicaSet, directory: DirectoryStorage) -> Iterator[Protected]:
     """Agents that store into a directory."""
     with protected(replica_set, directory) as cluster:
@@ -172,9 +179,8 @@ def test_a_coordinator_that_dies_leaves_the_check_to_the_next(cluster: Protected
         answered = {"kind": "question", "findings": {"$ne": None}}
         eventually(lambda: questions.count_documents(answered) == 2, timeout_s=30)
         coordinator.kill()
-        lease = {"_id": "coordinator", "holder": {"$ne": coordinator.spec.node.address}}
-        eventually(lambda: cluster.control["leases"].find_one(lease), timeout_s=40)
     finally:
+        # Its status must not be too old when the next coordinator looks for who is there.
         stalled.send(signal.SIGCONT)
     result = result_of(cluster.end_of(order))
     assert _names(cluster) == set(_outcomes(result, "delete"))
