@@ -179,8 +179,8 @@ def test_a_primary_hands_over_to_a_secondary_that_keeps_up(cluster: Cluster) -> 
     primary = cluster.member("a:1", keeps_up=False)
     eventually(lambda: primary.archives)
     secondary = cluster.member("b:1")
-    primary.another_keeps_up = True
     seen_at = cluster.clock.monotonic()
+    primary.another_keeps_up = True
     eventually(lambda: secondary.archives)
     assert secondary.made_at[0] - seen_at > YIELD_AFTER_S
     assert not primary.archives
