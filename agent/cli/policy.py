@@ -1,6 +1,6 @@
 """``backstay policy``: the least that AWS must allow, as JSON to paste."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -21,20 +21,25 @@ from agent.settings import S3Settings, Settings
 @storage_option
 @click.option(
     "--versioned",
+    "is_versioned",
     is_flag=True,
     help="For a bucket with versioning: deny what would end old versions.",
 )
 @click.option(
     "--require-encryption",
+    "is_encryption_required",
     is_flag=True,
     help="Deny uploads without the configured encryption (AES256 if none is).",
 )
 @click.option(
     "--kms",
+    "has_kms_key",
     is_flag=True,
     help="The bucket encrypts by a KMS key that the configuration does not name.",
 )
-@click.option("--restore-only", is_flag=True, help="Nothing that writes or deletes.")
+@click.option(
+    "--restore-only", "is_restore_only", is_flag=True, help="Nothing that writes or deletes."
+)
 @click.option(
     "--bucket-policy",
     is_flag=True,
@@ -85,14 +90,11 @@ from agent.settings import S3Settings, Settings
 @click.pass_context
 def policy(
     context: click.Context,
+    /,
     *,
     config: Path | None,
     is_json: bool,
     storage: str | None,
-    versioned: bool,
-    require_encryption: bool,
-    kms: bool,
-    restore_only: bool,
     bucket_policy: bool,
     assume_role: bool,
     role_trust: str | None,
@@ -101,6 +103,7 @@ def policy(
     service_account: str | None,
     principals: tuple[str, ...],
     external_id: str | None,
+    **scope: bool,
 ) -> None:
     """Print the least IAM policy for this configuration, as JSON to paste.
 
@@ -110,64 +113,80 @@ def policy(
     program = context.find_object(Program)
     assert program is not None, "the group sets it"  # noqa: S101 - for the type checker
     screen = Screen(is_json=is_json)
-    scope = policies.Scope(
-        is_versioned=versioned,
-        is_encryption_required=require_encryption,
-        has_kms_key=kms,
-        is_restore_only=restore_only,
+    wanted = _Wanted(
+        scope=policies.Scope(**scope),
+        trusted=trusts.Trust(
+            kind=role_trust or "",
+            oidc_provider=oidc_provider,
+            namespace=namespace,
+            service_account=service_account,
+            principals=principals,
+            external_id=external_id,
+        ),
+        is_bucket=bucket_policy,
+        is_source=assume_role,
     )
-    trusted = trusts.Trust(
-        kind=role_trust or "",
-        oidc_provider=oidc_provider,
-        namespace=namespace,
-        service_account=service_account,
-        principals=principals,
-        external_id=external_id,
-    )
-    _refuse_contradictions(scope, trusted, is_bucket=bucket_policy, is_source=assume_role)
+    _refuse_contradictions(wanted)
 
     def work() -> int:
-        settings = program.load(config or program.config_path())
-        s3 = _bucket(settings, storage)
-        region = program.region_of(s3)
-        if role_trust is not None:
-            made = trusts.policy_of(trusted, s3, region)
-        elif assume_role:
-            made = _source(s3)
-        elif bucket_policy:
-            made = policies.bucket_policy(s3, region)
-        else:
-            made = policies.permissions(s3, region, scope)
-        click.echo(made.text())
-        if region is None:
-            screen.note("The region is not known: this is for regions outside China and GovCloud.")
-        if s3.role is not None and not (assume_role or bucket_policy or role_trust):
-            screen.note(f"For {s3.role.arn}; whoever assumes it needs --assume-role.")
-        _remark(screen, s3, scope, is_bucket=bucket_policy)
-        return Exit.DONE
+        s3 = _bucket(program.load(config or program.config_path()), storage)
+        return _print(screen, wanted, s3, program.region_of(s3))
 
     context.exit(guarded(screen, work))
 
 
-def _refuse_contradictions(
-    scope: policies.Scope, trusted: trusts.Trust, *, is_bucket: bool, is_source: bool
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """Which policy is to be printed; without a word on another, the permissions."""
+
+    scope: policies.Scope
+    trusted: trusts.Trust
+    is_bucket: bool
+    is_source: bool
+
+    @property
+    def is_of_permissions(self) -> bool:
+        return not (self.is_bucket or self.is_source or self.trusted.kind)
+
+    def policy(self, s3: S3Settings, region: str | None) -> Policy:
+        """Return it. Raises: PermanentError ``bad_command`` if the settings lack what it needs."""
+        if self.trusted.kind:
+            return trusts.policy_of(self.trusted, s3, region)
+        if self.is_source:
+            return _source(s3)
+        if self.is_bucket:
+            return policies.bucket_policy(s3, region)
+        return policies.permissions(s3, region, self.scope)
+
+
+def _print(screen: Screen, wanted: _Wanted, s3: S3Settings, region: str | None) -> int:
+    click.echo(wanted.policy(s3, region).text())
+    if region is None:
+        screen.note("The region is not known: this is for regions outside China and GovCloud.")
+    if s3.role is not None and wanted.is_of_permissions:
+        screen.note(f"For {s3.role.arn}; whoever assumes it needs --assume-role.")
+    _remark(screen, s3, wanted.scope, is_bucket=wanted.is_bucket)
+    return Exit.DONE
+
+
+def _refuse_contradictions(wanted: _Wanted) -> None:
+    scope = wanted.scope
     others = {
-        "--bucket-policy": is_bucket,
-        "--assume-role": is_source,
-        "--role-trust": bool(trusted.kind),
+        "--bucket-policy": wanted.is_bucket,
+        "--assume-role": wanted.is_source,
+        "--role-trust": bool(wanted.trusted.kind),
     }
     chosen = [name for name, is_chosen in others.items() if is_chosen]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} print different policies; choose one")
     # The bucket's policy is nothing but that requirement: saying so again is no contradiction.
-    extra = replace(scope, is_encryption_required=False) if is_bucket else scope
+    extra = replace(scope, is_encryption_required=False) if wanted.is_bucket else scope
     if chosen and extra != policies.PLAIN:
         raise click.UsageError(
             f"{chosen[0]} prints another policy than the permissions, to which --versioned,"
             " --require-encryption, --kms and --restore-only belong; print them one by one"
         )
-    trusted.refuse_strangers()
+    wanted.trusted.refuse_strangers()
 
 
 def _bucket(settings: Settings, label: str | None) -> S3Settings:

@@ -554,7 +554,9 @@ class TestRenewal:
         way = ways.make("container")
         file = ways.container.token_file
         file.write_text(f"{file.read_text()}\n")
-        store_of(ways, ways.access(way)).probe()
+        access = ways.access(way)
+        store_of(ways, access).probe()
+        assert "container" == access.facts().source
 
 
 def _lasts(access: Access, store: S3Store, keys: Keys) -> bool:
