@@ -1,18 +1,20 @@
-"""The validator of the ``commands`` collection, made from the models of the commands."""
+"""The validators of the collections that operators insert into, made from the models."""
 
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from annotated_types import MinLen
+from annotated_types import Ge, Le, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from agent.model.commands import AGENT_FIELDS, REQUESTS, Bson
+from agent.model.commands import AGENT_FIELDS, REQUESTS, Bson, Request
+from agent.model.schedules import MARK_FIELDS, SCHEDULED, Schedule
 from agent.model.states import State
 
 Schema = dict[str, Any]
+_Requests = Mapping[str, type[Request]]
 
 _BSON_TYPES: Final[Mapping[object, tuple[str, ...]]] = {
     str: ("string",),
@@ -36,20 +38,62 @@ def commands_validator() -> Mapping[str, object]:
             "title": "commands",
             "required": [_KIND],
             "additionalProperties": False,
-            "properties": {"_id": {}, **_properties(), **_agent_properties()},
-            "dependencies": _belonging(),
-            "allOf": list(_needs()),
+            "properties": {"_id": {}, **_properties(REQUESTS), **_agent_properties()},
+            "dependencies": _belonging(REQUESTS),
+            "allOf": list(_needs(REQUESTS)),
         }
     }
 
 
-def _properties() -> Schema:
-    names = sorted(REQUESTS)
+def schedules_validator() -> Mapping[str, object]:
+    """Return the validator of the ``schedules`` collection.
+
+    It holds back what ``commands`` would, too. That a time zone exists, that a date comes up and
+    that a command's options go together, only a parse can tell.
+    """
+    model = _model(Schedule)
+    marks = {
+        name: {"bsonType": list(types), "description": "written by the agents"}
+        for name, types in MARK_FIELDS.items()
+    }
+    properties = {**model["properties"], **marks}
+    properties["command"] = {
+        "bsonType": ["object"],
+        "description": properties["command"]["description"],
+        "required": [_KIND],
+        "additionalProperties": False,
+        "properties": _properties(SCHEDULED),
+        "dependencies": _belonging(SCHEDULED),
+        "allOf": list(_needs(SCHEDULED)),
+    }
+    properties["retention"]["minProperties"] = 1
+    beside = {"description": "storage is an option within command, where there is one"}
+    return {
+        "$jsonSchema": {
+            **model,
+            "bsonType": "object",
+            "title": "schedules",
+            "properties": properties,
+            "dependencies": {
+                "cron": ["command"],
+                "command": ["cron"],
+                "storage": {**beside, "not": {"required": ["command"]}},
+            },
+            "anyOf": [
+                {"description": "cron and command are missing", "required": ["command"]},
+                {"description": "retention is missing", "required": ["retention"]},
+            ],
+        }
+    }
+
+
+def _properties(requests: _Requests) -> Schema:
+    names = sorted(requests)
     properties: Schema = {_KIND: {"enum": names, "description": f"one of: {', '.join(names)}"}}
-    for option in sorted(_options()):
-        commands = _options()[option]
-        schemas = [_field(REQUESTS[name].model_fields[_key(name, option)]) for name in commands]
-        properties[option] = {**schemas[0], "description": _description(option)}
+    options = _options(requests)
+    for option, commands in sorted(options.items()):
+        schemas = [_field(_info(name, option)) for name in commands]
+        properties[option] = {**schemas[0], "description": _description(option, commands)}
         if any(schema != schemas[0] for schema in schemas):
             raise TypeError(f"the option {option} means different types in different commands")
     return properties
@@ -64,7 +108,7 @@ def _agent_properties() -> Schema:
     return properties
 
 
-def _belonging() -> Schema:
+def _belonging(requests: _Requests) -> Schema:
     """Return, for each option that not every command takes, which commands do."""
     return {
         option: {
@@ -76,14 +120,14 @@ def _belonging() -> Schema:
                 }
             }
         }
-        for option, commands in sorted(_options().items())
-        if len(commands) < len(REQUESTS)
+        for option, commands in sorted(_options(requests).items())
+        if len(commands) < len(requests)
     }
 
 
-def _needs() -> Iterator[Schema]:
+def _needs(requests: _Requests) -> Iterator[Schema]:
     """Yield a rule for each option that some command cannot do without."""
-    for option, commands in sorted(_options().items()):
+    for option, commands in sorted(_options(requests).items()):
         needing = [name for name in commands if _info(name, option).is_required()]
         if needing:
             # A document without a command fails for that alone.
@@ -94,10 +138,10 @@ def _needs() -> Iterator[Schema]:
             }
 
 
-def _options() -> dict[str, list[str]]:
+def _options(requests: _Requests) -> dict[str, list[str]]:
     """Return every option with the commands that take it."""
     found: dict[str, list[str]] = {}
-    for name, model in sorted(REQUESTS.items()):
+    for name, model in sorted(requests.items()):
         for key, info in model.model_fields.items():
             if key != _KIND:
                 found.setdefault(info.alias or key, []).append(name)
@@ -113,10 +157,10 @@ def _info(command: str, option: str) -> FieldInfo:
     return REQUESTS[command].model_fields[_key(command, option)]
 
 
-def _description(option: str) -> str:
+def _description(option: str, commands: Sequence[str]) -> str:
     """Return the meanings of an option, each once, with the commands that it has them in."""
     meanings: dict[str, list[str]] = {}
-    for command in _options()[option]:
+    for command in commands:
         meanings.setdefault(_info(command, option).description or "", []).append(command)
     if len(meanings) == 1:
         return next(iter(meanings))
@@ -147,15 +191,17 @@ def _schema(annotation: Any, metadata: Sequence[object] = ()) -> Schema:
         return {"bsonType": ["object"], "additionalProperties": _schema(arguments[1])}
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _model(annotation)
-    return {"bsonType": list(_BSON_TYPES[annotation])}
+    return _limited({"bsonType": list(_BSON_TYPES[annotation])}, metadata)
 
 
 def _model(model: type[BaseModel]) -> Schema:
     fields = {info.alias or name: info for name, info in model.model_fields.items()}
+    required = [name for name, info in fields.items() if info.is_required()]
     return {
         "bsonType": ["object"],
         "additionalProperties": False,
-        "required": [name for name, info in fields.items() if info.is_required()],
+        # The server takes no empty list here.
+        **({"required": required} if required else {}),
         "properties": {
             name: {**_field(info), "description": info.description} for name, info in fields.items()
         },
@@ -164,8 +210,13 @@ def _model(model: type[BaseModel]) -> Schema:
 
 def _limited(schema: Schema, metadata: Sequence[object]) -> Schema:
     for mark in metadata:
-        if isinstance(mark, MinLen):
-            schema["minItems"] = mark.min_length
+        match mark:
+            case MinLen(min_length=least) if "items" in schema:
+                schema["minItems"] = least
+            case Ge(ge=least):
+                schema["minimum"] = least
+            case Le(le=most):
+                schema["maximum"] = most
     return schema
 
 
