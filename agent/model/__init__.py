@@ -1,5 +1,5 @@
 """Facts and rules of the product as frozen values, pure.
 
-Knows core.errors and pydantic; must not know I/O, clocks, logging or bson. A BSON document
-that must be kept verbatim is carried as its bytes.
+Knows core.errors, pydantic, and APScheduler's cron fields; must not know I/O, clocks, logging or
+bson. A BSON document that must be kept verbatim is carried as its bytes.
 """
