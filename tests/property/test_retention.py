@@ -66,14 +66,17 @@ class Storage:
     entries: list[BackupEntry] = field(default_factory=list)
     segments: dict[str, list[Archived]] = field(default_factory=dict)
 
-    def prune(self, ruling: Sequence[Policy], of_id: str, now: datetime) -> RetentionPlan:
-        """Do what a plan says."""
+    def prune(
+        self, ruling: Sequence[Policy], of_id: str, now: datetime, most: int = 10**6
+    ) -> RetentionPlan:
+        """Do what a plan says: backups, then segments; and die after so many of them."""
         found = plan(self.entries, self.segments, ruling, replset_id=of_id, now=now)
-        gone = {each.backup_id for each in found.going}
+        gone = {each.backup_id for each in found.going[:most]}
         self.entries = [each for each in self.entries if each.backup_id not in gone]
-        for cut in found.cuts:
-            held = self.segments[cut.replset_id]
-            self.segments[cut.replset_id] = [each for each in held if each not in cut.going]
+        segments = [each for cut in found.cuts for each in cut.going]
+        removed = {each.key for each in segments[: max(0, most - len(found.going))]}
+        for replset_id, held in self.segments.items():
+            self.segments[replset_id] = [each for each in held if each.key not in removed]
         return found
 
     def ways(self) -> dict[str, ClusterTime]:
@@ -177,7 +180,7 @@ def go_on(chance: random.Random, storage: Storage, of_id: str, at: datetime) -> 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(policies, max_size=3), st.integers(0, 2**32))
 def test_what_was_promised_is_never_deleted(ruling: list[Policy], seed: int) -> None:
-    """Two months, in the middle of which the replica set is lost and made anew."""
+    """In two months in which the replica set is lost and made anew, and agents die in prunes."""
     chance = random.Random(seed)
     storage = Storage()
     lost_at = chance.randrange(60)
@@ -188,7 +191,7 @@ def test_what_was_promised_is_never_deleted(ruling: list[Policy], seed: int) -> 
             continue
         now = BEGIN + timedelta(days=day + 1, minutes=chance.randrange(60))
         before = Storage(list(storage.entries), {k: list(v) for k, v in storage.segments.items()})
-        found = storage.prune(ruling, of_id, now)
+        found = storage.prune(ruling, of_id, now, chance.choice([0, 1, 3, 10, 10**6, 10**6]))
         assert len(found.fates) == len(before.entries)
         assert all(fate.reasons for fate in found.fates)
         check_backups(ruling, before, storage, now)
