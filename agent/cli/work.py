@@ -145,7 +145,7 @@ def cancel(at: Session, *, command_id: str, wait: bool) -> int:
 def verify(
     at: Session, *, backup_id: str, depth: str | None, storage: str | None, wait: bool
 ) -> int:
-    """Look whether the backup BACKUP_ID is whole in its storage."""
+    """Look whether the backup BACKUP_ID, or the latest, is whole in its storage."""
     options = {"command": "verify", "backup": backup_id, "depth": depth, "storage": storage}
     return submit(at.terminal(), options, wait=wait)
 

@@ -200,7 +200,7 @@ class Verify(_Request):
     """Look whether everything that a backup needs is in its storage, and whole."""
 
     command: Literal["verify"] = "verify"
-    backup: str = Field(description="id of a backup")
+    backup: str = Field(description='id of a backup, or "latest" for the newest')
     depth: Depth = Field(
         "objects",
         description='"objects": all are there, by a listing; "content": read them all',

@@ -1,8 +1,9 @@
 """The verify command: look at what the manifest names, judge it, write the verdict down."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 from agent.core.clock import Clock
@@ -14,7 +15,7 @@ from agent.jobs.verify import records
 from agent.jobs.verify.examination import Examination, Found
 from agent.model import keys
 from agent.model.backups import BackupEntry, instead_of
-from agent.model.commands import Verify
+from agent.model.commands import LATEST, Verify
 from agent.model.manifest import Manifest
 from agent.model.progress import Progress
 from agent.model.verdict import Verdict
@@ -58,7 +59,20 @@ class VerifyJob:
     def plan(self) -> None:
         """Refuse a backup that neither the storage nor the catalogue knows."""
         if self._entry() is None and not self._is_there():
-            raise manifests.unknown(self._request.backup, self._ports.store)
+            raise manifests.unknown(self._backup, self._ports.store)
+
+    @cached_property
+    def _backup(self) -> str:
+        """The id of the backup; of ``latest``, the one that is the newest when it is asked for.
+
+        It may be one that only the catalogue knows: that its manifest is gone is to be told.
+        """
+        if self._request.backup != LATEST:
+            return self._request.backup
+        ports = self._ports
+        stored = manifests.backup_ids(ports.store, ports.source.identity().replset)
+        listed = [each.backup_id for each in self._entries()]
+        return max((*stored, *listed), default=LATEST)
 
     def progress(self) -> Progress:
         """Return how far the reading is; a listing takes seconds."""
@@ -83,14 +97,14 @@ class VerifyJob:
         is_there = self._is_there()
         if found.faults and not is_there and (found.was_there or self._entry() is None):
             # Deleted meanwhile: a delete takes the manifest first.
-            raise manifests.unknown(request.backup, ports.store)
+            raise manifests.unknown(self._backup, ports.store)
         checked_at = ports.clock.now().replace(microsecond=0)
         verdict = Verdict(depth=request.depth, checked_at=checked_at, is_sound=not found.faults)
-        result = _result(request, found, checked_at)
+        result = _result(self._backup, request, found, checked_at)
         self._record(verdict, result, is_there=is_there)
         ports.log.info(
             "backup verified",
-            backup=request.backup,
+            backup=self._backup,
             depth=request.depth,
             objects=found.objects,
             bad_objects=len(found.faults),
@@ -99,7 +113,7 @@ class VerifyJob:
             return result
         raise JobError(
             "verify_failed",
-            _sentence(request.backup, found),
+            _sentence(self._backup, found),
             hint=self._hint(),
             result=result,
         )
@@ -112,13 +126,13 @@ class VerifyJob:
         examination = Examination(
             self._ports.store, self._context, self._ports.workers, self._progress
         )
-        return examination.of(manifest, replset, self._request.backup, self._request.depth)
+        return examination.of(manifest, replset, self._backup, self._request.depth)
 
     def _manifest(self, replset: str) -> Manifest | Fault:
         """Read the manifest; one that is gone or damaged is what is wrong with the backup."""
-        key = keys.manifest(replset, self._request.backup)
+        key = keys.manifest(replset, self._backup)
         try:
-            return manifests.read(self._ports.store, replset, self._request.backup)
+            return manifests.read(self._ports.store, replset, self._backup)
         except PermanentError as error:
             if error.code == "unknown_backup":
                 return Fault(key=key, what=GONE)
@@ -128,7 +142,7 @@ class VerifyJob:
 
     def _record(self, verdict: Verdict, result: Mapping[str, object], *, is_there: bool) -> None:
         """Write the verdict into the catalogue and, for a lost cluster, beside the manifest."""
-        ports, backup = self._ports, self._request.backup
+        ports, backup = self._ports, self._backup
         self._context.held()
         self._context.stop.check()
         ports.catalogue.judge(backup, ports.label, verdict)
@@ -144,16 +158,18 @@ class VerifyJob:
             )
 
     def _is_there(self) -> bool:
-        backup = self._request.backup
+        backup = self._backup
         if not keys.is_backup_id(backup):
             return False
         key = keys.manifest(self._ports.source.identity().replset, backup)
         return any(each.key == key for each in self._ports.store.list(key))
 
     def _entry(self) -> BackupEntry | None:
-        wanted = (self._request.backup, self._ports.label)
+        return next((each for each in self._entries() if each.backup_id == self._backup), None)
+
+    def _entries(self) -> Sequence[BackupEntry]:
         entries = self._ports.catalogue.entries()
-        return next((each for each in entries if (each.backup_id, each.storage) == wanted), None)
+        return [each for each in entries if each.storage == self._ports.label]
 
     def _hint(self) -> str:
         entry, entries = self._entry(), self._ports.catalogue.entries()
@@ -162,9 +178,9 @@ class VerifyJob:
         return instead_of(entry, entries)
 
 
-def _result(request: Verify, found: Found, checked_at: datetime) -> dict[str, object]:
+def _result(backup: str, request: Verify, found: Found, checked_at: datetime) -> dict[str, object]:
     return {
-        "backup": request.backup,
+        "backup": backup,
         "depth": request.depth,
         "checked_at": checked_at,
         "objects": found.objects,

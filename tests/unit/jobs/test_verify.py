@@ -10,14 +10,15 @@ from agent.core.flow import Stop
 from agent.core.log import get
 from agent.jobs.resync import ResyncJob, ResyncPorts
 from agent.model import keys
-from agent.model.commands import Verify, parse
+from agent.model.backups import entry_of
+from agent.model.commands import LATEST, Verify, parse
 from agent.model.verdict import DEPTHS, Depth, Verdict
-from agent.ports import CANCELED, JobContext
+from agent.ports import CANCELED, JobContext, JobError
 from tests.fakes import archive
 from tests.fakes.archive import time
 from tests.fakes.cluster import MemoryCluster
 from tests.fakes.store import MemoryStore, denied, unreachable
-from tests.fakes.stored_backup import BACKUP, BEGIN, END, FURTHER, MIDDLE, StoredBackup
+from tests.fakes.stored_backup import BACKUP, BEGIN, END, FURTHER, MIDDLE, OTHER, StoredBackup
 from tests.fakes.verifying import DAMAGES, LABEL, Damage, Verifying
 
 
@@ -49,6 +50,36 @@ def test_a_listing_tells_that_all_is_there(site: Verifying) -> None:
     assert (None, None) == (result["docs"], result["bytes"])
     fetched = {key for method, key in memory_of(site).calls if method == "get"}
     assert {site.stored.manifest_key} == fetched
+
+
+def test_latest_is_the_newest_backup(site: Verifying) -> None:
+    """What was found stands with the backup, by its id."""
+    older = replace(entry_of(site.stored.manifest, LABEL), backup_id=OTHER)
+    site.catalogue.put(older)
+    job = site.job("objects", LATEST)
+    job.plan()
+    assert job.run()["backup"] == BACKUP
+    judged = {each.backup_id: each.verdict is not None for each in site.catalogue.entries()}
+    assert judged == {BACKUP: True, OTHER: False}
+
+
+def test_the_latest_backup_is_named_when_its_manifest_is_gone(site: Verifying) -> None:
+    """The catalogue knows of it: that is a loss, and no reason to look at an older one."""
+    site.store.delete([site.stored.manifest_key])
+    job = site.job("objects", LATEST)
+    job.plan()
+    with pytest.raises(JobError) as raised:
+        job.run()
+    assert (raised.value.code, raised.value.result["backup"]) == ("verify_failed", BACKUP)
+
+
+def test_without_any_backup_there_is_no_latest(site: Verifying) -> None:
+    """It is refused as an unknown one is."""
+    site.store.delete([site.stored.manifest_key])
+    site.catalogue.remove(BACKUP, LABEL)
+    with pytest.raises(PermanentError) as raised:
+        site.job("objects", LATEST).plan()
+    assert raised.value.code == "unknown_backup"
 
 
 def test_reading_everything_counts_it(site: Verifying) -> None:
