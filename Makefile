@@ -10,6 +10,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3.11
 PYTEST_ARGS ?=
+# Tests of real servers wait more than they compute: three at a time on two cores.
+WORKERS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -141,7 +143,8 @@ check: lint ## lint, then unit, property and docs tests (under two minutes, no s
 
 .PHONY: test
 test: lint testbed ## Everything: what check does, then contract, integration and system tests
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) \
+		tests/system tests/integration tests/contract tests/property tests/docs tests/unit
 
 .PHONY: bench
 bench: setup testbed ## Measure speed and memory against plain pymongo, print the table

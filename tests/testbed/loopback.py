@@ -1,5 +1,6 @@
 """Free ports on the loopback interface."""
 
+import os
 import random
 import socket
 
@@ -8,8 +9,11 @@ from tests.testbed.waiting import eventually
 HOST = "127.0.0.1"
 
 # Below Linux's range for outgoing connections (32768 and up): the port of a killed server must
-# still be free when that server comes back. Chosen at random, because other test runs choose too.
-_PORTS = range(20_000, 32_000)
+# still be free when that server comes back. Chosen at random, because other test runs choose too;
+# workers of one run have a share each, as a port may be given out long before somebody listens.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_PORTS = range(20_000 + _WORKER, 32_000, _WORKERS)
 _random = random.SystemRandom()
 _given: set[int] = set()
 
