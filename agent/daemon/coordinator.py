@@ -64,6 +64,12 @@ class Coordinator:
         self._slots = Slots(ports.jobs)
         self._status_at = 0.0
 
+    @property
+    def leads(self) -> bool:
+        """Whether this agent is the coordinator; from any thread."""
+        held = self._held
+        return held is not None and held.is_held
+
     def run(self, stop: Stop) -> None:
         """Coordinate until stopped, then hand the lease back."""
         try:

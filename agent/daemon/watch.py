@@ -92,12 +92,15 @@ class NodeWatch:
         self._log = log
         self._seen: Shared[_Seen | None] = Shared(None)
 
-    def run(self, stop: Stop) -> None:
-        """Beat until stopped."""
+    def run(
+        self, stop: Stop, turned: Callable[[AgentStatus | None], None] = lambda _told: None
+    ) -> None:
+        """Beat until stopped; ``turned`` gets what each beat wrote, None if it could not."""
         failed = False
         while True:
+            told = None
             try:
-                self.beat()
+                told = self.beat()
                 failed = False
             except TransientError as error:
                 # The document grows stale by itself; one line tells of it, not one a beat.
@@ -105,13 +108,15 @@ class NodeWatch:
                     self._log.warning("heartbeat missed", code=error.code, reason=error.message)
                 failed = True
                 self._seen.set(None)
+            turned(told)
             if stop.wait(HEARTBEAT_S):
                 return
 
-    def beat(self) -> None:
+    def beat(self) -> AgentStatus:
         """Look at the node once, write it down, and read what the others wrote."""
         own = self._reader.facts()
-        self._board.write_agent(self._status(own))
+        status = self._status(own)
+        self._board.write_agent(status)
         agents = self._board.agents()
         self._seen.set(
             _Seen(
@@ -120,6 +125,7 @@ class NodeWatch:
                 server_now=self._board.server_now(),
             )
         )
+        return status
 
     def may_read(self) -> bool:
         """Whether this agent may claim backup tasks, as far as it knows."""

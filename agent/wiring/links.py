@@ -1,9 +1,9 @@
 """Connections to MongoDB, and the boards over them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from agent.core import log
 from agent.core.errors import TransientError
 from agent.core.flow import Stop
 from agent.core.retry import RetryPolicy, persistent, retry
@@ -20,6 +20,8 @@ from agent.ports import (
     Boards,
 )
 from agent.settings import Settings
+
+OnRetry = Callable[[TransientError, int], None]
 
 # Longer than any election that ends at all; a job that meets more is tried again later.
 CONTROL_POLICY: Final = RetryPolicy(limit_s=60.0)
@@ -46,24 +48,22 @@ class Links:
         self.loading.close()
 
 
-def link(settings: Settings, stop: Stop) -> Links:
+def link(settings: Settings, stop: Stop, waiting: OnRetry) -> Links:
     """Connect to the agent's node and through it to the replica set; waits while it starts.
+
+    ``waiting`` is told of each try that failed.
 
     Raises: ConfigError for a node that cannot have an agent; TransientError after ten minutes.
     """
     uri = settings.mongodb.uri.get_secret_value()
     node = open_node(uri)
-    own = retry(lambda: own_node(node), policy=START_POLICY, stop=stop, on_retry=_tell)
+    own = retry(lambda: own_node(node), policy=START_POLICY, stop=stop, on_retry=waiting)
     return Links(
         node=node,
         cluster=open_cluster(uri, own.hosts, own.replset),
         loading=open_cluster(uri, own.hosts, own.replset, socket_timeout_s=None),
         own=own,
     )
-
-
-def _tell(error: TransientError, tries: int) -> None:
-    log.get().warning("waiting for the node", code=error.code, reason=error.message, tries=tries)
 
 
 def boards(links: Links, settings: Settings) -> Boards:

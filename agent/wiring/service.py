@@ -1,17 +1,27 @@
 """The agent as a process."""
 
+import faulthandler
 from collections.abc import Callable
+from typing import Final
 
 import agent
+from agent.core import log
+from agent.core.errors import TransientError
 from agent.core.flow import Stop
 from agent.core.memory import collect_seldom, give_back, hold_little
+from agent.core.notify import ServiceManager
 from agent.core.retry import retry
 from agent.daemon.service import serve
+from agent.daemon.status_line import status_line
+from agent.model.status import AgentStatus
 from agent.mongo.control import prepare
 from agent.settings import Settings, process_environment
 from agent.wiring.assembly import Assembly
 from agent.wiring.links import START_POLICY, link
 from agent.wiring.stores import Stores
+
+# Where systemd hears of a service of Type=notify.
+MANAGER_VARIABLE: Final = "NOTIFY_SOCKET"
 
 
 def run_agent(settings: Settings, stop: Stop) -> None:
@@ -20,30 +30,52 @@ def run_agent(settings: Settings, stop: Stop) -> None:
     Raises: ConfigError, PermanentError at the start, for what an operator must mend first.
     """
     hold_little()
-    links = link(settings, stop)
+    # A watchdog ends what hangs by SIGABRT: where each thread stood is then in the journal.
+    faulthandler.enable()
+    variables = process_environment()
+    manager = ServiceManager(variables.get(MANAGER_VARIABLE, ""))
+    waiting = _waiting(manager)
+    manager.starting("asks its node")
+    links = link(settings, stop, waiting)
     try:
-        whole = Assembly(settings, links, Stores(settings, process_environment(), stop), stop)
+        whole = Assembly(settings, links, Stores(settings, variables, stop), stop)
         storage_watch = whole.storage_watch()
+        manager.starting("asks its storage")
         storage_watch.begin()
         database = links.cluster[settings.control.database]
-        retry(lambda: prepare(database), policy=START_POLICY, stop=stop)
+        manager.starting("prepares the control database")
+        retry(lambda: prepare(database), policy=START_POLICY, stop=stop, on_retry=waiting)
         node_watch = whole.node_watch(storage_watch)
         whole.log.info("agent started", version=agent.__version__, replset=links.own.replset)
         whole.look_over(stop)
+        coordinator = whole.coordinator()
+
+        def beaten(told: AgentStatus | None) -> None:
+            manager.alive(status_line(told, leads=coordinator.leads))
+
         duties: dict[str, Callable[[Stop], None]] = {
             "keeper": whole.keeper.run,
-            "heartbeat": node_watch.run,
+            "heartbeat": lambda stop: node_watch.run(stop, beaten),
             "storage": storage_watch.run,
             "identities": whole.sources.run,
             "dispatcher": whole.dispatcher(node_watch.may_read).run,
-            "coordinator": whole.coordinator().run,
+            "coordinator": coordinator.run,
             "respondent": whole.respondent().run,
             "memory": give_back,
         }
         if settings.oplog.enabled:
             duties["archive"] = whole.archive_run(node_watch)
         collect_seldom()
-        serve(duties, stop, whole.log)
+        manager.ready("started")
+        serve(duties, stop, whole.log, manager.stopping)
         whole.log.info("agent stopped")
     finally:
         links.close()
+
+
+def _waiting(manager: ServiceManager) -> Callable[[TransientError, int], None]:
+    def tell(error: TransientError, tries: int) -> None:
+        manager.starting(f"waits for MongoDB: {error.message}")
+        log.get().warning("waiting for MongoDB", code=error.code, reason=error.message, tries=tries)
+
+    return tell

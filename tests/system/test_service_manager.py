@@ -1,0 +1,62 @@
+"""An agent and the service manager that started it."""
+
+import signal
+
+import pytest
+
+from tests.system.storages import DirectoryStorage
+from tests.testbed.agents import Agent, AgentSpec
+from tests.testbed.manager import NotifySocket
+from tests.testbed.process import remove_directory
+from tests.testbed.replica_set import ReplicaSet
+from tests.testbed.waiting import eventually
+
+
+@pytest.mark.timeout(180)
+def test_systemd_is_told_all_along(replica_set: ReplicaSet, directory: DirectoryStorage) -> None:
+    """Waiting, ready, alive also without its node, and stopping, in this order."""
+    node = replica_set.secondaries()[0]
+    node.kill()
+    with NotifySocket(abstract=True) as listener:
+        environment = {"NOTIFY_SOCKET": listener.address}
+        agent = Agent.start(
+            AgentSpec(node=node, storage=directory.settings, environment=environment)
+        )
+        try:
+            eventually(lambda: "waits for MongoDB" in listener.last_status(), 60)
+            assert not listener.count("READY")
+            assert listener.count("EXTEND_TIMEOUT_USEC")
+            node.start()
+            eventually(lambda: listener.count("READY") == 1, 60)
+            eventually(lambda: listener.count("WATCHDOG") >= 2, 60)
+            eventually(lambda: listener.last_status().startswith("secondary"), 60)
+            node.kill()
+            eventually(lambda: "no heartbeat" in listener.last_status(), 60)
+            assert "WATCHDOG" in listener.words()[-1]
+            assert 0 == agent.terminate()
+            assert ["STOPPING"] == [name for name in listener.words()[-1] if name != "STATUS"]
+            assert 1 == listener.count("READY")
+        finally:
+            agent.kill()
+            remove_directory(agent.directory)
+
+
+def test_what_a_watchdog_ends_says_where_it_stood(
+    replica_set: ReplicaSet, directory: DirectoryStorage
+) -> None:
+    """SIGABRT leaves a line of each thread's stack, so that a hang can be found."""
+    node = replica_set.primary()
+    with NotifySocket() as listener:
+        environment = {"NOTIFY_SOCKET": listener.address}
+        agent = Agent.start(
+            AgentSpec(node=node, storage=directory.settings, environment=environment)
+        )
+        try:
+            eventually(lambda: listener.count("WATCHDOG") >= 1, 60)
+            agent.send(signal.SIGABRT)
+            assert -signal.SIGABRT == agent.wait()
+            assert "Fatal Python error: Aborted" in agent.text()
+            assert "in _until_stopped" in agent.text()
+        finally:
+            agent.kill()
+            remove_directory(agent.directory)
