@@ -20,7 +20,8 @@ class MongodbSettings(Block):
     """How to reach this node.
 
     The address comes from exactly one place: ``$BACKSTAY_MONGODB_URI`` if it is set, else
-    ``uri`` or ``uri_file``, of which a file may have one.
+    ``uri`` or ``uri_file``, of which a file may have one; else, under systemd, the credential
+    ``backstay-mongodb-uri``.
     """
 
     uri: SecretStr = Field(

@@ -18,6 +18,9 @@ from agent.settings.storage import StorageSettings
 
 URI_VARIABLE: Final = "BACKSTAY_MONGODB_URI"
 CONFIG_VARIABLE: Final = "BACKSTAY_CONFIG"
+# Where systemd puts what LoadCredential= names, and the name under which the address is looked for.
+CREDENTIALS_VARIABLE: Final = "CREDENTIALS_DIRECTORY"
+URI_CREDENTIAL: Final = "backstay-mongodb-uri"
 DEFAULT_CONFIG: Final = Path("/etc/backstay/config.yaml")
 
 _EXPECTED: Final = {
@@ -33,7 +36,7 @@ _EXPECTED: Final = {
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Settings:
-    """Return the settings in a file; of the environment only ``BACKSTAY_MONGODB_URI`` is read.
+    """Return the settings in a file; the environment may give the address of the node alone.
 
     Raises: ConfigError, whose message is one line that names the file, the setting and the mend,
     and never a value that may be secret.
@@ -179,10 +182,15 @@ def _with_uri(block: object, folder: Path, environment: Mapping[str, str]) -> ob
         raise ConfigError(
             "config_bad_value", "mongodb.uri_file must be a path", field="mongodb.uri_file"
         )
+    folder_of_service = environment.get(CREDENTIALS_VARIABLE, "").strip()
+    credential = Path(folder_of_service) / URI_CREDENTIAL
+    if uri is None and folder_of_service and credential.exists():
+        return {**block, "uri": _text_of(credential, f"the credential {URI_CREDENTIAL}")}
     if uri is None:
         raise ConfigError(
             "config_missing",
-            f"mongodb.uri is missing; write it, or uri_file, or set ${URI_VARIABLE}",
+            f"mongodb.uri is missing; write it, or uri_file, or set ${URI_VARIABLE},"
+            f" or give the unit the credential {URI_CREDENTIAL}",
             field="mongodb.uri",
         )
     return block

@@ -1,6 +1,7 @@
 """An agent and the service manager that started it."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -42,14 +43,25 @@ def test_systemd_is_told_all_along(replica_set: ReplicaSet, directory: Directory
 
 
 def test_what_a_watchdog_ends_says_where_it_stood(
-    replica_set: ReplicaSet, directory: DirectoryStorage
+    replica_set: ReplicaSet, directory: DirectoryStorage, tmp_path: Path
 ) -> None:
-    """SIGABRT leaves a line of each thread's stack, so that a hang can be found."""
+    """SIGABRT leaves a line of each thread's stack, so that a hang can be found.
+
+    The agent has the address of its node as a credential alone.
+    """
     node = replica_set.primary()
+    (tmp_path / "backstay-mongodb-uri").write_text(node.uri)
     with NotifySocket() as listener:
-        environment = {"NOTIFY_SOCKET": listener.address}
         agent = Agent.start(
-            AgentSpec(node=node, storage=directory.settings, environment=environment)
+            AgentSpec(
+                node=node,
+                storage=directory.settings,
+                settings={"mongodb": None},
+                environment={
+                    "NOTIFY_SOCKET": listener.address,
+                    "CREDENTIALS_DIRECTORY": str(tmp_path),
+                },
+            )
         )
         try:
             eventually(lambda: listener.count("WATCHDOG") >= 1, 60)

@@ -80,6 +80,44 @@ def test_a_file_may_hold_the_address(tmp_path: Path, name: str) -> None:
     assert settings.mongodb.uri.get_secret_value() == "mongodb://from-uri-file/"
 
 
+def _from_systemd(folder: Path, address: str) -> dict[str, str]:
+    (folder / "backstay-mongodb-uri").write_text(f"{address}\n")
+    return {"CREDENTIALS_DIRECTORY": str(folder)}
+
+
+def test_a_credential_of_the_unit_may_hold_the_address(tmp_path: Path) -> None:
+    """As systemd hands it over, where neither the environment nor the file has one."""
+    environment = _from_systemd(tmp_path, "mongodb://from-credential/")
+    empty: dict[str, object] = {}
+    for block in (empty, None):
+        settings = loaded(tmp_path, {**MINIMAL, "mongodb": block}, environment)
+        assert settings.mongodb.uri.get_secret_value() == "mongodb://from-credential/"
+    settings = loaded(tmp_path, {**MINIMAL, "mongodb": {"uri": "mongodb://file/"}}, environment)
+    assert settings.mongodb.uri.get_secret_value() == "mongodb://file/"
+    environment["BACKSTAY_MONGODB_URI"] = "mongodb://from-environment/"
+    settings = loaded(tmp_path, {**MINIMAL, "mongodb": {}}, environment)
+    assert settings.mongodb.uri.get_secret_value() == "mongodb://from-environment/"
+
+
+def test_a_unit_without_that_credential_has_no_address(tmp_path: Path) -> None:
+    """The directory of credentials may be empty, or hold others."""
+    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert "or give the unit the credential backstay-mongodb-uri" in refusal(
+        tmp_path, {**MINIMAL, "mongodb": {}}, environment
+    )
+
+
+def test_a_credential_is_checked_as_any_address(tmp_path: Path) -> None:
+    """And its text, with the password, is not repeated."""
+    environment = _from_systemd(tmp_path, f"mongodb+srv://backstay:{SECRET}@cluster/")
+    told = refusal(tmp_path, {**MINIMAL, "mongodb": {}}, environment)
+    assert "must name this node alone" in told
+    (tmp_path / "backstay-mongodb-uri").unlink()
+    (tmp_path / "backstay-mongodb-uri").mkdir()
+    told = refusal(tmp_path, {**MINIMAL, "mongodb": {}}, environment)
+    assert "the credential backstay-mongodb-uri cannot be read" in told
+
+
 @pytest.mark.parametrize(
     ("block", "expected"),
     [
