@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 _UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "backstay.service"
-_PROGRAM = "/opt/backstay/bin/backstay"
+_PROGRAM = "/opt/backstay/current/bin/backstay"
 _HIGHEST_EXPOSURE = 2.0
 # prctl: memory that was made writable can never become executable; Linux 6.3 and later.
 _PR_SET_MDWE = 65

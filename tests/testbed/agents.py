@@ -45,6 +45,8 @@ class AgentSpec:
     """Laid over the configuration file, block by block; None removes a key."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Beyond PATH and HOME, which is all that an agent gets: no keys of this machine's user."""
+    program: Path = COMMAND
+    """The `backstay` to run, such as one that was installed elsewhere."""
 
 
 def s3_storage(server: S3Endpoint, bucket: str, prefix: str = "test", **extra: object) -> Settings:
@@ -108,7 +110,7 @@ class Agent:
         if self.is_running:
             self.terminate()
         self._process = Process(
-            [COMMAND, "run", "--config", self.config],
+            [self.spec.program, "run", "--config", self.config],
             output=self.directory / "log",
             environment=_environment(self.spec, self.directory),
         )
@@ -149,7 +151,8 @@ class Agent:
         """Run another verb of the command line with this agent's configuration, to its end."""
         verb, *options = arguments
         done = subprocess.run(
-            [COMMAND, verb, "--config", self.config, *options],
+            [self.spec.program, verb, "--config", self.config, *options],
+            cwd=self.directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
