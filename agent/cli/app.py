@@ -13,6 +13,7 @@ from agent.cli.policy import policy
 from agent.cli.prepare import init
 from agent.cli.program import real_program
 from agent.cli.roles import authorize_role, deauthorize_role, roles
+from agent.cli.schedules import schedules
 from agent.cli.service import run
 from agent.cli.work import backup, cancel, delete, restore, resync, verify
 
@@ -44,6 +45,7 @@ def backstay(context: click.Context) -> None:
 _VERBS = (
     run, init, policy, check, backup, restore, list_, show, status, cancel, verify, delete,
     resync,
+    schedules,
     roles, authorize_role, deauthorize_role,
 )  # fmt: skip
 for _verb in _VERBS:

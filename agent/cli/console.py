@@ -62,6 +62,10 @@ class Documents(Protocol):
         """Return the authorizations of roles, oldest first."""
         ...
 
+    def schedules(self) -> Sequence[Document]:
+        """Return the schedules by their names, as they were written."""
+        ...
+
     def cluster(self) -> Document | None:
         """Return the cluster's status document, if a coordinator has written one."""
         ...

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from agent.cli import words
 from agent.cli.archive import archive_line, recoverable_line
+from agent.cli.next_run import next_line
 from agent.cli.screen import columns, facts
 from agent.cli.sight import number
 from agent.cli.verdict import Picture, is_safe, sentence, troubles
@@ -92,6 +93,7 @@ def _facts(picture: Picture) -> Table:
         rows["recoverable"] = recoverable_line(cluster.get("recoverable"))
     running = cluster.get("running") if picture.is_led else None
     rows["running"] = _running(running) if isinstance(running, Mapping) else "nothing"
+    rows["next run"] = next_line(picture)
     return facts(rows)
 
 

@@ -15,12 +15,14 @@ from agent.daemon.decisions import (
     CancelTarget,
     Decision,
     Expire,
+    GiveWay,
     Reject,
     Start,
     decide,
 )
 from agent.daemon.gaps import GapBackups
 from agent.daemon.overview import Overview
+from agent.daemon.schedules import ScheduleDuty
 from agent.daemon.slots import Slots
 from agent.model.commands import CommandRecord
 from agent.model.leases import COORDINATOR, LEASE_S, Grant
@@ -46,6 +48,7 @@ class CoordinatorPorts:
     keeper: Keeper
     overview: Overview
     gaps: GapBackups | None
+    schedules: ScheduleDuty
     clock: Clock
     agent: str
     poll_s: float
@@ -96,10 +99,12 @@ class Coordinator:
             )
 
     def tick(self, stop: Stop) -> None:
-        """Look once: keep or take the lease, then decide about every open command."""
+        """Look once: keep or take the lease, run what is due, decide about every open command."""
         if not self._leads():
             return
         self._slots.settle()
+        if self._held is not None:
+            self._ports.schedules.look(self._held)
         for _ in range(2):
             decisions = self._decisions()
             for decision in decisions:
@@ -184,6 +189,13 @@ class Coordinator:
                 self._move(decision.record, state, failure=decision.failure)
             case Accept():
                 self._move(decision.record, State.ACCEPTED)
+            case GiveWay():
+                failure = Failure(
+                    code="run_superseded",
+                    message=f"a later run of the schedule waited as well: {decision.later}",
+                    hint="",
+                )
+                self._move(decision.record, State.CANCELED, failure=failure)
             case CancelTarget():
                 self._cancel(decision.record, decision.target)
             case Start():
@@ -268,7 +280,9 @@ class Coordinator:
         if self._grant is None or now - self._status_at < STATUS_S / 2:
             return
         self._status_at = now
-        status = self._ports.overview.look(self._ports.agent, self._slots.report())
+        status = self._ports.overview.look(
+            self._ports.agent, self._slots.report(), self._ports.schedules.timetable
+        )
         self._ports.boards.status.write_cluster(status, self._grant.token)
         if self._ports.gaps is not None and status.open_gap is not None:
             self._ports.gaps.mend(status.open_gap)

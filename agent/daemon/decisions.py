@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from agent.core.errors import PermanentError
 from agent.model.commands import Cancel, CommandRecord, Request, parse
 from agent.model.outcome import Failure, failure_of
+from agent.model.schedules import Run, is_superseded, run_of
 from agent.model.states import State
 
 
@@ -48,7 +49,15 @@ class CancelTarget:
     target: CommandRecord | None
 
 
-Decision = Expire | Reject | Accept | Start | CancelTarget
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveWay:
+    """A later run of the same schedule waits as well, and one is enough."""
+
+    record: CommandRecord
+    later: object
+
+
+Decision = Expire | Reject | Accept | Start | CancelTarget | GiveWay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +94,55 @@ def decide(
             decisions.append(CancelTarget(record=record, target=target))
         elif record.command_id not in places.taken:
             waiting.append(Start(record=record, request=request))
-    return [*decisions, *turns(waiting, places)]
+    starts = turns(lined_up(waiting), places)
+    return [*decisions, *given_way(waiting, starts), *starts]
+
+
+def lined_up(waiting: Sequence[Start]) -> list[Start]:
+    """Return what waits; of each schedule only the last run, in the place of the first.
+
+    In its own place it would be overtaken for ever by schedules that are due as often.
+    """
+    found: dict[object, Start] = {}
+    for each in waiting:
+        run = _waiting_run(each)
+        if run is None:
+            found[id(each)] = each
+            continue
+        other = found.get(run.schedule_id)
+        before = None if other is None else run_of(other.record.command_id)
+        if before is None or before.due_at < run.due_at:
+            found[run.schedule_id] = each  # a key that is there keeps its place
+    return list(found.values())
+
+
+def given_way(waiting: Sequence[Start], starts: Sequence[Start]) -> list[GiveWay]:
+    """Return which runs are not needed any more.
+
+    The first that waits of each schedule keeps the place until the last one starts in it.
+    """
+    runs = [each for each in waiting if _waiting_run(each) is not None]
+    ids = [each.record.command_id for each in runs]
+    starting = {each.record.command_id for each in starts}
+    kept: set[str] = set()
+    found: list[GiveWay] = []
+    for each in runs:
+        run = run_of(each.record.command_id)
+        if run is None or not is_superseded(each.record.command_id, ids):
+            continue
+        later = max(
+            (other for other in map(run_of, ids) if other and other.schedule_id == run.schedule_id),
+            key=lambda other: other.due_at,
+        ).command_id
+        if run.schedule_id in kept or later in starting:
+            found.append(GiveWay(record=each.record, later=later))
+        kept.add(run.schedule_id)
+    return found
+
+
+def _waiting_run(turn: Start) -> Run | None:
+    """Return which run has not begun yet, None of any other command."""
+    return None if turn.record.state is State.RUNNING else run_of(turn.record.command_id)
 
 
 def turns(waiting: Sequence[Start], places: Places) -> list[Start]:
@@ -103,4 +160,7 @@ def turns(waiting: Sequence[Start], places: Places) -> list[Start]:
 
 
 def _is_late(record: CommandRecord, now: datetime, ttl_s: float) -> bool:
+    """Whether nobody took it in time; a run that is late is late because nobody was there."""
+    if run_of(record.command_id) is not None:
+        return False
     return record.created_at is not None and now - record.created_at > timedelta(seconds=ttl_s)

@@ -22,6 +22,7 @@ from agent.model.status import (
     Problem,
     Running,
 )
+from agent.model.timetable import Timetable, next_runs_of
 from agent.ports import BackupCatalogue, LeaseStore, StatusBoard
 
 
@@ -46,14 +47,26 @@ class Overview:
         self._told: Told | None = None
         self._idle_since: datetime | None = None
 
-    def look(self, coordinator: str, running: Running | None) -> ClusterStatus:
+    def look(
+        self, coordinator: str, running: Running | None, timetable: Timetable | None = None
+    ) -> ClusterStatus:
         """Return the status as of now."""
+        timetable = timetable or Timetable()
         ports = self._ports
         now = ports.status.server_now()
         agents, entries = ports.status.agents(), ports.catalogue.entries()
         archiver = ports.leases.holder(ARCHIVER)
         archive = self._archive(archiver, agents, entries, now)
-        found = problems_of(Known(now=now, agents=agents, entries=entries, archive=archive))
+        found = problems_of(
+            Known(
+                now=now,
+                agents=agents,
+                entries=entries,
+                archive=archive,
+                running=running,
+                timetable=timetable,
+            )
+        )
         self._known = {(one.code, one.message): self._dated(one) for one in found}
         return ClusterStatus(
             replset=ports.replset,
@@ -64,6 +77,7 @@ class Overview:
             running=running,
             archiver=archiver,
             oplog=None if archive.report is None else oplog_status(archive.report),
+            next_runs=next_runs_of(timetable.schedules, now),
         )
 
     def _archive(

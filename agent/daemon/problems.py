@@ -1,17 +1,19 @@
 """What an operator should know at a glance: pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from agent.daemon.key_problems import of_storage
+from agent.daemon.schedule_problems import of_schedules
 from agent.model.archive import has_base
 from agent.model.backups import BackupEntry, instead_of, newest
 from agent.model.cluster_time import ClusterTime
 from agent.model.coverage import Span
 from agent.model.nodes import STALE_S
-from agent.model.status import OPLOG_GAP, AgentStatus, ArchiveReport, Problem
+from agent.model.status import OPLOG_GAP, AgentStatus, ArchiveReport, Problem, Running
+from agent.model.timetable import Timetable
 
 # Longer than a takeover after the archiver's agent was killed.
 MOST_IDLE_S: Final = 30.0
@@ -57,11 +59,20 @@ class Known:
     agents: Sequence[AgentStatus]
     entries: Sequence[BackupEntry]
     archive: ArchiveView
+    running: Running | None = None
+    timetable: Timetable = field(default_factory=Timetable)
 
 
 def problems_of(known: Known) -> list[Problem]:
     """Return every problem there is."""
-    return [*_of_agents(known), *_of_backups(known), *_of_archive(known)]
+    return [
+        *_of_agents(known),
+        *_of_backups(known),
+        *_of_archive(known),
+        *of_schedules(
+            known.timetable, known.agents, known.entries, running=known.running, now=known.now
+        ),
+    ]
 
 
 def _of_agents(known: Known) -> Iterator[Problem]:

@@ -67,7 +67,8 @@ def schedules_validator() -> Mapping[str, object]:
         "allOf": list(_needs(SCHEDULED)),
     }
     properties["retention"]["minProperties"] = 1
-    beside = {"description": "storage is an option within command, where there is one"}
+    # A description is told of a property only, not of a rule about the whole.
+    beside = {"not": {}, "description": "storage is an option within command, if there is one"}
     return {
         "$jsonSchema": {
             **model,
@@ -77,7 +78,7 @@ def schedules_validator() -> Mapping[str, object]:
             "dependencies": {
                 "cron": ["command"],
                 "command": ["cron"],
-                "storage": {**beside, "not": {"required": ["command"]}},
+                "storage": {"properties": {"command": beside}},
             },
             "anyOf": [
                 {"description": "cron and command are missing", "required": ["command"]},

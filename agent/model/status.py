@@ -140,6 +140,15 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NextRun:
+    """When a schedule is due next, and the name of the command that it then inserts."""
+
+    schedule: str
+    at: datetime
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterStatus:
     """The document ``cluster``."""
 
@@ -151,6 +160,7 @@ class ClusterStatus:
     running: Running | None
     archiver: str | None = None
     oplog: OplogStatus | None = None
+    next_runs: tuple[NextRun, ...] = ()
 
     @property
     def open_gap(self) -> Span | None:

@@ -7,7 +7,7 @@ from bson import ObjectId
 from pymongo.synchronous.database import Database
 
 from agent.mongo.connect import Document
-from agent.mongo.control import COMMANDS, ROLE, STATUS
+from agent.mongo.control import COMMANDS, ROLE, SCHEDULES, STATUS
 from agent.mongo.documents import from_bson
 from agent.mongo.errors import translated
 
@@ -18,6 +18,7 @@ class MongoDocuments:
     def __init__(self, database: Database[Document]) -> None:
         self._commands = database[COMMANDS]
         self._status = database[STATUS]
+        self._schedules = database[SCHEDULES]
 
     @translated()
     def command_id(self, text: str) -> object | None:
@@ -40,6 +41,12 @@ class MongoDocuments:
     def roles(self) -> Sequence[Mapping[str, object]]:
         """Return the authorizations of roles, oldest first."""
         found = self._status.find({"kind": ROLE}).sort([("created_at", 1), ("_id", 1)])
+        return [{name: _plain(value) for name, value in each.items()} for each in found]
+
+    @translated()
+    def schedules(self) -> Sequence[Mapping[str, object]]:
+        """Return the schedules by their names, as they were written."""
+        found = self._schedules.find().sort("_id", 1)
         return [{name: _plain(value) for name, value in each.items()} for each in found]
 
     @translated()

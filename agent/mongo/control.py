@@ -10,11 +10,12 @@ from pymongo.synchronous.database import Database
 
 from agent.core.errors import PermanentError
 from agent.model.roles import RoleState
-from agent.model.schema import commands_validator
+from agent.model.schema import commands_validator, schedules_validator
 from agent.mongo.connect import Document
 from agent.mongo.errors import NAMESPACE_EXISTS, translated
 
 COMMANDS: Final = "commands"
+SCHEDULES: Final = "schedules"
 STATUS: Final = "status"
 BACKUPS: Final = "backups"
 EVENTS: Final = "events"
@@ -37,16 +38,13 @@ class _Wanted:
 
 
 def _wanted() -> tuple[_Wanted, ...]:
-    validation = {
-        "validator": commands_validator(),
-        "validationAction": "error",
-        # A command from before a change of the validator can still end.
-        "validationLevel": "moderate",
-    }
     return (
         _Wanted(
-            name=COMMANDS, options=validation, indexes=(IndexModel([("state", 1)], name="state"),)
+            name=COMMANDS,
+            options=_validated_by(commands_validator()),
+            indexes=(IndexModel([("state", 1)], name="state"),),
         ),
+        _Wanted(name=SCHEDULES, options=_validated_by(schedules_validator())),
         _Wanted(
             name=STATUS,
             indexes=(
@@ -85,6 +83,15 @@ def _wanted() -> tuple[_Wanted, ...]:
         ),
         _Wanted(name=LEASES),
     )
+
+
+def _validated_by(validator: Mapping[str, object]) -> Mapping[str, object]:
+    return {
+        "validator": validator,
+        "validationAction": "error",
+        # A command from before a change of the validator can still end, and a schedule be run.
+        "validationLevel": "moderate",
+    }
 
 
 def prepare(database: Database[Document]) -> None:

@@ -59,7 +59,9 @@ def _inner(rule: _Rule, place: str, meaning: str) -> Iterator[tuple[Sequence[_Ru
 
 
 def _of_dependency(part: _Rule) -> str:
-    """Say that an option does not go with the command beside it."""
+    """Say that a field does not go with what is beside it, or without what is not."""
+    if missing := part.get("missingProperties"):
+        return f"{part['conditionalProperty']} needs {', '.join(map(repr, missing))} beside it"
     broken = [each for rule in part["details"] for each in rule.get("propertiesNotSatisfied", ())]
     told = (each["description"] for each in broken if "description" in each)
     return next(told, f"{part['conditionalProperty']} is no option of this command")

@@ -17,6 +17,7 @@ from agent.model.status import (
     ArchiveReport,
     ClusterStatus,
     LastBackup,
+    NextRun,
     OplogStatus,
     Problem,
     Running,
@@ -173,7 +174,7 @@ def _of_cluster(status: ClusterStatus) -> Document:
         "recoverable": [_of_range(each) for each in status.recoverable],
         "oplog": status.oplog and _of_oplog(status.oplog),
         "running": status.running and _of_running(status.running),
-        "next_runs": [],
+        "next_runs": [_of_next_run(each) for each in status.next_runs],
     }
 
 
@@ -219,6 +220,10 @@ def _of_running(running: Running) -> Document:
         "percent": running.percent,
         "eta_s": running.eta_s,
     }
+
+
+def _of_next_run(run: NextRun) -> Document:
+    return {"schedule": run.schedule, "at": run.at, "command": run.command}
 
 
 def _proves(database: Database[Document]) -> StatusBoard:

@@ -14,6 +14,7 @@ from agent.ports.control import (
     JobNotes,
     LeaseStore,
     QuestionBoard,
+    ScheduleBoard,
     StatusBoard,
     TaskBoard,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "RestoreTarget",
     "RoleBoard",
     "RoleStorage",
+    "ScheduleBoard",
     "StatusBoard",
     "StoredObject",
     "SwitchTarget",

@@ -11,9 +11,11 @@ from agent.model.commands import CommandRecord
 from agent.model.leases import Grant
 from agent.model.outcome import Outcome
 from agent.model.progress import Progress
+from agent.model.schedules import Mark
 from agent.model.states import State
 from agent.model.status import AgentStatus, ClusterStatus, EventLevel
 from agent.model.tasks import Claim, JobTasks, Record, Task, TaskFailure, TaskReport
+from agent.model.timetable import ScheduleRecord
 from agent.model.verdict import Verdict
 
 
@@ -83,6 +85,21 @@ class CommandBoard(Protocol):
 
         Raises: PermanentError ``bad_command`` with the fields that the validator refused;
         ``duplicate_key`` if there is a command of that ``_id``.
+        """
+        ...
+
+
+class ScheduleBoard(Protocol):
+    """The schedules collection: operators write it, agents only the marks."""
+
+    def records(self) -> Sequence[ScheduleRecord]:
+        """Return every schedule by its name, also those that cannot be understood."""
+        ...
+
+    def mark(self, record: ScheduleRecord, mark: Mark) -> bool:
+        """Replace a mark if it is as ``record`` has it; False if it is not, or no schedule is.
+
+        Repeating a change that was made is True.
         """
         ...
 
@@ -251,3 +268,4 @@ class Boards:
     catalogue: BackupCatalogue
     events: EventLog
     leases: LeaseStore
+    schedules: ScheduleBoard

@@ -18,6 +18,7 @@ from agent.daemon.gaps import GapBackups
 from agent.daemon.overview import Overview, OverviewPorts
 from agent.daemon.problems import ArchiveRules
 from agent.daemon.respondent import Respondent
+from agent.daemon.schedules import ScheduleDuty, SchedulePorts
 from agent.daemon.watch import Credentials, Itself, NodeWatch, Reports, StorageWatch
 from agent.jobs.backup.reading import ReadingPorts
 from agent.jobs.backup.worker import TaskRunner
@@ -190,6 +191,7 @@ class Assembly:
                 keeper=self.keeper,
                 overview=self._overview(),
                 gaps=self._gap_backups(),
+                schedules=self._schedules(),
                 clock=self.clock,
                 agent=self.links.own.name,
                 poll_s=control.poll_interval_s,
@@ -219,6 +221,17 @@ class Assembly:
         if not self.settings.oplog.backup_after_gap:
             return None
         return GapBackups(self.once.commands, self.once.events, self.once.status, self.log)
+
+    def _schedules(self) -> ScheduleDuty:
+        return ScheduleDuty(
+            SchedulePorts(
+                schedules=self.once.schedules,
+                commands=self.once.commands,
+                status=self.once.status,
+                storages=self.stores.labels(),
+                log=self.log,
+            )
+        )
 
     def _workshop(self) -> Workshop:
         parts = Parts(

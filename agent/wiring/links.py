@@ -14,6 +14,7 @@ from agent.mongo.events import MongoEvents
 from agent.mongo.leases import MongoLeases
 from agent.mongo.notes import MongoNotes
 from agent.mongo.questions import MongoQuestions
+from agent.mongo.schedules import MongoSchedules
 from agent.mongo.status import MongoStatus
 from agent.mongo.tasks import MongoTasks
 from agent.ports import (
@@ -78,6 +79,7 @@ def boards(links: Links, settings: Settings) -> Boards:
         catalogue=MongoBackups(database),
         events=MongoEvents(database, links.own.name),
         leases=MongoLeases(database),
+        schedules=MongoSchedules(database),
     )
 
 
@@ -92,4 +94,5 @@ def patient(once: Boards, stop: Stop) -> Boards:
         catalogue=persistent(once.catalogue, policy=CONTROL_POLICY, stop=stop),
         events=once.events,
         leases=once.leases,
+        schedules=persistent(once.schedules, policy=CONTROL_POLICY, stop=stop),
     )

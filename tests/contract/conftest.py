@@ -1,6 +1,6 @@
 """The control database, in memory and on a real replica set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -15,6 +15,7 @@ from agent.mongo.leases import MongoLeases
 from agent.mongo.notes import MongoNotes
 from agent.mongo.questions import MongoQuestions
 from agent.mongo.roles import MongoRoles
+from agent.mongo.schedules import MongoSchedules
 from agent.mongo.status import MongoStatus
 from agent.mongo.tasks import MongoTasks
 from agent.ports import (
@@ -25,6 +26,7 @@ from agent.ports import (
     LeaseStore,
     QuestionBoard,
     RoleBoard,
+    ScheduleBoard,
     StatusBoard,
     TaskBoard,
 )
@@ -39,7 +41,8 @@ CLAIM_S = 1.0
 class Control:
     """All ports of one control database; a claim of a task lasts for `CLAIM_S`.
 
-    `event_count` counts the events that were really written.
+    `event_count` counts the events that were really written; `insert_schedule` inserts a schedule
+    as an operator would.
     """
 
     leases: LeaseStore
@@ -51,6 +54,8 @@ class Control:
     backups: BackupCatalogue
     events: EventLog
     roles: RoleBoard
+    schedules: ScheduleBoard
+    insert_schedule: Callable[[Mapping[str, object]], object]
     event_count: Callable[[], int]
     drop: Callable[[], None]
 
@@ -70,6 +75,8 @@ def control(request: pytest.FixtureRequest) -> Iterator[Control]:
             backups=memory.backups,
             events=memory.events,
             roles=MemoryRoles(SystemClock()),
+            schedules=memory.schedules,
+            insert_schedule=memory.schedules.insert,
             event_count=lambda: len(memory.events.written),
             drop=memory.drop,
         )
@@ -96,6 +103,8 @@ def control(request: pytest.FixtureRequest) -> Iterator[Control]:
             backups=MongoBackups(database),
             events=MongoEvents(database, "a:1"),
             roles=MongoRoles(database),
+            schedules=MongoSchedules(database),
+            insert_schedule=lambda each: database["schedules"].insert_one({**each}),
             event_count=lambda: database["events"].count_documents({}),
             drop=drop,
         )

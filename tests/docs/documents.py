@@ -18,7 +18,7 @@ OPERATIONS: Final = "docs/operations.md"
 _TICKED: Final = re.compile(r"`([^`]+)`")
 _FENCED: Final = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _HEADING: Final = re.compile(r"^(#+) +(.*)$")
-_INSERT: Final = re.compile(r"db\.commands\.insertOne\((\{.*\})\)\s*$", re.MULTILINE)
+_INSERT: Final = r"db\.%s\.insertOne\((\{.*\})\)\s*$"
 _BARE_KEY: Final = re.compile(r"([{,]\s*)(\w+):")
 _CALLS: Final = (
     (re.compile(r'ISODate\(("[^"]*")\)'), r'{"$date": \1}'),
@@ -82,10 +82,11 @@ def fenced(text: str, language: str) -> list[str]:
     return [body for found, body in _FENCED.findall(text) if found == language]
 
 
-def inserted(text: str) -> list[Mapping[str, Any]]:
-    """Return each command that an example inserts from ``mongosh``, one to a line."""
+def inserted(text: str, collection: str = "commands") -> list[Mapping[str, Any]]:
+    """Return each document that an example inserts from ``mongosh``, one to a line."""
     examples = "\n".join(fenced(text, "js"))
-    return [_of_mongosh(document) for document in _INSERT.findall(examples)]
+    found = re.findall(_INSERT % collection, examples, re.MULTILINE)
+    return [_of_mongosh(document) for document in found]
 
 
 def _of_mongosh(text: str) -> Mapping[str, Any]:

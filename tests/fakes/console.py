@@ -22,6 +22,7 @@ class FakeDocuments:
     script: list[Mapping[str, object] | BaseException] = field(default_factory=list)
     cluster_document: Document | None = None
     role_documents: list[Document] = field(default_factory=list)
+    schedule_documents: list[Document] = field(default_factory=list)
 
     def command_id(self, text: str) -> object | None:
         """Return the id of a command that is there."""
@@ -40,6 +41,10 @@ class FakeDocuments:
     def roles(self) -> list[Document]:
         """Return the authorizations that were put there."""
         return self.role_documents
+
+    def schedules(self) -> list[Document]:
+        """Return the schedules that were put there."""
+        return self.schedule_documents
 
     def cluster(self) -> Document | None:
         """Return the cluster's document."""

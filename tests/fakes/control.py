@@ -24,11 +24,13 @@ from agent.ports import (
     JobNotes,
     LeaseStore,
     QuestionBoard,
+    ScheduleBoard,
     StatusBoard,
     TaskBoard,
 )
 from tests.fakes.commands import MemoryCommands
 from tests.fakes.questions import MemoryQuestions
+from tests.fakes.schedules import MemorySchedules
 from tests.fakes.tasks import MemoryTasks
 from tests.fakes.values import Tokens, key, stored
 
@@ -227,6 +229,7 @@ class MemoryControl:
         self.status = MemoryStatus(clock)
         self.backups = MemoryBackups()
         self.events = MemoryEvents()
+        self.schedules = MemorySchedules()
 
     def drop(self) -> None:
         """Lose everything but the cluster's own time."""
@@ -237,11 +240,12 @@ class MemoryControl:
         self.tasks.heads.clear()
         self.status.by_agent.clear()
         self.backups.by_key.clear()
+        self.schedules.documents.clear()
 
 
 def _proves(control: MemoryControl) -> tuple[
     LeaseStore, CommandBoard, JobNotes, QuestionBoard, TaskBoard, StatusBoard, BackupCatalogue,
-    EventLog,
+    EventLog, ScheduleBoard,
 ]:  # fmt: skip
     return (
         control.leases,
@@ -252,4 +256,5 @@ def _proves(control: MemoryControl) -> tuple[
         control.status,
         control.backups,
         control.events,
+        control.schedules,
     )

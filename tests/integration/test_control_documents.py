@@ -16,7 +16,7 @@ from agent.model.coverage import Recoverable, Span
 from agent.model.outcome import Failure, Outcome
 from agent.model.progress import Progress
 from agent.model.states import State
-from agent.model.status import LastBackup, OplogStatus, Running
+from agent.model.status import LastBackup, NextRun, OplogStatus, Running
 from agent.model.verdict import Verdict
 from agent.mongo.backups import MongoBackups
 from agent.mongo.commands import MongoCommands
@@ -57,7 +57,8 @@ class TestPreparing:
                 with concurrent.futures.ThreadPoolExecutor(6) as pool:
                     list(pool.map(prepare, [database] * 6))
             names = sorted(database.list_collection_names())
-            assert names == ["backups", "commands", "events", "leases", "status", "tasks"]
+            expected = ["backups", "commands", "events", "leases"]
+            assert names == [*expected, "schedules", "status", "tasks"]
             events = next(iter(database.list_collections(filter={"name": "events"})))
             assert events["options"]["capped"]
             assert events["options"]["size"] == 16 * 1024 * 1024
@@ -200,6 +201,7 @@ class TestStatusDocuments:
                 headroom_s=3598.5,
                 gaps=(Span(begin=ClusterTime(1795302000, 1), last=ClusterTime(1795302100, 2)),),
             ),
+            next_runs=(NextRun(schedule="nightly", at=NOW, command="backup"),),
         )
         MongoStatus(database).write_cluster(status, 7)
         found = database["status"].find_one({"_id": "cluster"})
@@ -237,7 +239,7 @@ class TestStatusDocuments:
                 "percent": 12.5,
                 "eta_s": None,
             },
-            "next_runs": [],
+            "next_runs": [{"schedule": "nightly", "at": NOW, "command": "backup"}],
             "lease_token": 7,
         }
 

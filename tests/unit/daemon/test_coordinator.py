@@ -14,6 +14,7 @@ from agent.daemon.coordinator import Coordinator, CoordinatorPorts
 from agent.daemon.gaps import GapBackups
 from agent.daemon.overview import Overview, OverviewPorts
 from agent.daemon.problems import ArchiveRules
+from agent.daemon.schedules import ScheduleDuty, SchedulePorts
 from agent.daemon.slots import MOST_BESIDE
 from agent.model.backups import BackupEntry
 from agent.model.cluster_time import ClusterTime
@@ -106,6 +107,7 @@ class Site:
             catalogue=control.backups,
             events=control.events,
             leases=control.leases,
+            schedules=control.schedules,
         )
         jobs = JobPorts(boards=boards, make=self._make, clock=self.clock, agent=name, log=get())
         rules = ArchiveRules(enabled=True, interval_s=5, backup_after_gap=self.backs_up_after_gaps)
@@ -127,6 +129,15 @@ class Site:
                     )
                 ),
                 gaps=gaps if self.backs_up_after_gaps else None,
+                schedules=ScheduleDuty(
+                    SchedulePorts(
+                        schedules=control.schedules,
+                        commands=control.commands,
+                        status=control.status,
+                        storages=["main"],
+                        log=get(),
+                    )
+                ),
                 clock=self.clock,
                 agent=name,
                 poll_s=1.0,
@@ -563,3 +574,42 @@ def test_no_backup_starts_by_itself_if_that_is_switched_off() -> None:
     assert [] == site.backups()
     assert site.control.status.cluster is not None
     assert "oplog_gap" in {each.code for each in site.control.status.cluster.problems}
+
+
+def test_a_run_that_is_due_is_inserted_and_run_at_once() -> None:
+    """In the look that finds it due; the status tells of the next one."""
+    site = Site()
+    coordinator = site.coordinator()
+    site.control.schedules.insert({
+        "_id": "quarterly",
+        "cron": "*/15 * * * *",
+        "command": {"command": "backup"},
+    })
+    coordinator.tick(site.stop)
+    assert [] == site.backups()
+    site.clock.move(15 * 60)
+    site.reach(coordinator, "quarterly@20261121T203000Z", State.DONE)
+    assert 1 == len(site.backups())
+    site.clock.move(2)
+    coordinator.tick(site.stop)
+    assert site.control.status.cluster is not None
+    (found,) = site.control.status.cluster.next_runs
+    assert ("quarterly", "backup", 45) == (found.schedule, found.command, found.at.minute)
+
+
+def test_of_the_runs_that_waited_the_last_is_run() -> None:
+    """The others give way, and say for which."""
+    site = Site()
+    coordinator = site.coordinator()
+    site.behave.waits = True
+    runs = [f"s@20261121T2{hour}0000Z" for hour in range(4)]
+    for run in runs:
+        site.insert(_id=run, command="backup")
+        site.reach(coordinator, run, State.ACCEPTED if run != runs[0] else State.RUNNING)
+        site.clock.move(3601)
+    site.behave.waits = False
+    site.reach(coordinator, runs[3], State.DONE)
+    expected = [State.DONE, State.CANCELED, State.CANCELED, State.DONE]
+    assert expected == [site.state(run) for run in runs]
+    assert "run_superseded" == site.error(runs[1])
+    assert 2 == site.behave.planned

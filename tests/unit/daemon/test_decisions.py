@@ -8,6 +8,7 @@ from agent.daemon.decisions import (
     CancelTarget,
     Decision,
     Expire,
+    GiveWay,
     Places,
     Reject,
     Start,
@@ -133,3 +134,68 @@ def test_a_check_starts_while_a_job_writes_data() -> None:
         places=places,
     )
     assert [(Start, 3)] == found
+
+
+def a_run(schedule: str, hour: int) -> str:
+    """Return the id of a run of a schedule."""
+    return f"{schedule}@20261121T{hour:02d}0000Z"
+
+
+def test_a_run_does_not_expire() -> None:
+    """It was inserted by an agent, and is late because none was there: it would be missed."""
+    assert [(Accept, a_run("s", 3))] == _decide(_record(a_run("s", 3), None, BACKUP, age_s=9e6))
+
+
+def test_the_last_run_starts_in_the_place_of_the_first() -> None:
+    """In its own place it would come after everything that was inserted meanwhile."""
+    waiting = [
+        _record(a_run("s", 1), State.ACCEPTED, BACKUP),
+        _record("by hand", State.ACCEPTED, BACKUP),
+        _record(a_run("s", 2), State.ACCEPTED, BACKUP),
+        _record(a_run("s", 3), State.ACCEPTED, BACKUP),
+    ]
+    expected: list[tuple[type[Decision], object]] = [
+        (GiveWay, a_run("s", 1)),
+        (GiveWay, a_run("s", 2)),
+        (Start, a_run("s", 3)),
+    ]
+    assert expected == _decide(*waiting)
+    busy = Places(taken=(9,), data=0, beside=2)
+    assert [(GiveWay, a_run("s", 2))] == _decide(*waiting, places=busy)
+
+
+def test_a_run_that_has_begun_gives_way_to_nobody() -> None:
+    """Its coordinator died: it goes on, and the next one waits."""
+    found = _decide(
+        _record(a_run("s", 1), State.RUNNING, BACKUP),
+        _record(a_run("s", 2), State.ACCEPTED, BACKUP),
+    )
+    assert [(Start, a_run("s", 1))] == found
+
+
+def test_runs_of_other_schedules_do_not_matter() -> None:
+    """Each has its own place."""
+    found = _decide(
+        _record(a_run("a", 1), State.ACCEPTED, BACKUP),
+        _record(a_run("b", 2), State.ACCEPTED, BACKUP),
+        places=Places(taken=(), data=2, beside=2),
+    )
+    assert [(Start, a_run("a", 1)), (Start, a_run("b", 2))] == found
+
+
+def test_two_schedules_that_are_due_too_often_take_turns() -> None:
+    """Each backup takes a minute and a half, and both are due every minute."""
+    waiting: list[CommandRecord] = []
+    started: list[str] = []
+    for half_minute in range(60):
+        if half_minute % 2 == 0:
+            for name in ("a", "b"):
+                command_id = f"{name}@20261121T03{half_minute // 2:02d}00Z"
+                waiting.append(_record(command_id, State.ACCEPTED, BACKUP))
+        places = Places(taken=(), data=int(half_minute % 3 == 0), beside=2)
+        for one in decide(waiting, places=places, now=NOW, ttl_s=3600):
+            waiting.remove(one.record)
+            if isinstance(one, Start):
+                started.append(str(one.record.command_id)[0])
+        assert len(waiting) <= 4
+    assert ["a", "b"] * 10 == started

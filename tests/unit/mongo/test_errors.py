@@ -202,6 +202,16 @@ def test_refusals_name_places_within_fields() -> None:
     assert refusals(info) == ("rename.1: 'from' is missing",)
 
 
+def test_refusals_name_what_is_missing_beside_a_field() -> None:
+    """As the server reports a dependency that is a list of names."""
+    rule = {
+        "operatorName": "dependencies",
+        "failingDependencies": [{"conditionalProperty": "cron", "missingProperties": ["command"]}],
+    }
+    info = {"details": {"schemaRulesNotSatisfied": [rule]}}
+    assert refusals(info) == ("cron needs 'command' beside it",)
+
+
 def test_a_node_that_has_no_sessions_yet_is_waited_for() -> None:
     """While it starts or rolls back, pymongo calls it a deployment without sessions."""
     error = ConfigurationError("Sessions are not supported by this MongoDB deployment")
