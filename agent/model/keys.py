@@ -38,6 +38,9 @@ _VERDICT: Final = re.compile(
     r"([^/]+)/backups/([^/]+)/verified/(\d{8}T\d{6}Z)-(objects|content)-(sound|damaged)\.json",
     re.ASCII,
 )
+_CHUNK: Final = re.compile(
+    r"([^/]+)/backups/([^/]+)/data/([^/]+)/([^/]+)/\d{6,}-\d{19,}-\d{6,}\.bson\.zst", re.ASCII
+)
 _CUT: Final = re.compile(r".*![0-9a-f]{64}", re.ASCII)
 # An escape that a cut went through.
 _HALF_ESCAPE: Final = re.compile(r"%[0-9A-F]?\Z")
@@ -178,6 +181,26 @@ def chunk(replset: str, backup: str, namespace: Namespace, name: ChunkName) -> s
     )
 
 
+def backup_of(key: str) -> str | None:
+    """Return which backup an object is part of, by its key; None if nobody here wrote it.
+
+    Manifests, chunks and verdicts are parts. Raises: PermanentError ``bad_key``, if the name of
+    the replica set was cut.
+    """
+    part = parse_manifest(key) or parse_verdict(key)
+    if part is not None:
+        return part[1]
+    found = _CHUNK.fullmatch(key)
+    if found is None or not is_backup_id(found[2]) or _decode_ours(found[1]) is None:
+        return None
+    return found[2] if _is_ours(found[3]) and _is_ours(found[4]) else None
+
+
+def check_root(replset: str) -> str:
+    """Return the prefix of what is written to try a storage out."""
+    return f"{encode(replset)}/check/"
+
+
 def oplog_root(replset: str) -> str:
     """Return the prefix of the whole oplog archive of a replica set's name."""
     return f"{encode(replset)}/oplog/"
@@ -224,6 +247,11 @@ def check_time(key: str) -> datetime | None:
         return backup_time(found[1])
     except ValueError:
         return None
+
+
+def _is_ours(part: str) -> bool:
+    """Whether a part of a key was made of a name, which may have been cut."""
+    return _CUT.fullmatch(part) is not None or _decode_ours(part) is not None
 
 
 def _decode_ours(part: str) -> str | None:

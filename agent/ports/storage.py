@@ -1,16 +1,21 @@
 """Where objects are kept."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """An object in a storage, as a listing tells it."""
+    """An object in a storage, as a listing tells it.
+
+    ``modified_at`` is when it was written, by the storage's clock; None if that was not told.
+    """
 
     key: str
     size_bytes: int
+    modified_at: datetime | None = field(default=None, compare=False)
 
 
 class ObjectStore(Protocol):

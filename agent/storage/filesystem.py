@@ -5,6 +5,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -166,10 +167,14 @@ class FilesystemStore:
             elif key.startswith(prefix):
                 with _Translated("list", key):
                     try:
-                        size_bytes = entry.stat(follow_symlinks=False).st_size
+                        found = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
-                yield StoredObject(key=key, size_bytes=size_bytes)
+                yield StoredObject(
+                    key=key,
+                    size_bytes=found.st_size,
+                    modified_at=datetime.fromtimestamp(found.st_mtime, tz=UTC),
+                )
 
     def _entries(self, folder: str) -> Sequence[tuple[str, os.DirEntry[str]]]:
         """Return files and folders in the order of keys: a folder sorts with its slash."""

@@ -106,7 +106,9 @@ class S3Store:
             page = self._page(full, prefix, token)
             for entry in page.get("Contents", ()):
                 key = self._plain_key(entry["Key"], full)
-                yield StoredObject(key=key, size_bytes=entry["Size"])
+                yield StoredObject(
+                    key=key, size_bytes=entry["Size"], modified_at=entry.get("LastModified")
+                )
             token = page.get("NextContinuationToken")
             if not page.get("IsTruncated") or token is None:
                 return

@@ -3,12 +3,14 @@
 import concurrent.futures
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from agent.aws.session import Access
+from agent.core.clock import SystemClock
 from agent.core.errors import PermanentError
 from agent.core.flow import Stop
 from agent.core.retry import RetryPolicy
@@ -111,6 +113,14 @@ def test_the_same_content_twice_is_no_error(store: ObjectStore) -> None:
     store.put("rs/twice", b"same")
     store.put("rs/twice", bytearray(b"same"))
     assert store.get("rs/twice") == b"same"
+
+
+def test_a_listing_tells_when_an_object_was_written(store: ObjectStore) -> None:
+    """By the clock of the storage, which is about that of this machine."""
+    store.put("rs/now", b"x")
+    (found,) = store.list("rs/")
+    assert found.modified_at is not None
+    assert abs(found.modified_at - SystemClock().now()) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("other", [b"", b"othe", b"tame", b"longer than before"])

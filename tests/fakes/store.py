@@ -6,7 +6,9 @@ over a real storage.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
+from agent.core.clock import SystemClock
 from agent.core.errors import PermanentError, TransientError
 from agent.ports import ObjectStore, StoredObject
 from agent.storage.key import check
@@ -55,6 +57,8 @@ class MemoryStore:
         # Raised after a put has taken effect: its answer was lost.
         self.lose_answer_of: Callable[[str], bool] = lambda _key: False
         self.calls: list[tuple[str, str]] = []
+        # When each object was put, for what was put; a test may say otherwise.
+        self.modified: dict[str, datetime] = {}
         self._lock = threading.Lock()
 
     def put(self, key: str, body: bytes | bytearray) -> None:
@@ -62,6 +66,7 @@ class MemoryStore:
         self._called("put", key)
         with self._lock:
             held = self.objects.setdefault(check(key), bytes(body))
+            self.modified.setdefault(key, SystemClock().now())
         if held != body:
             raise PermanentError("object_exists", f"{key} exists with another content", key=key)
         if self.lose_answer_of(key):
@@ -83,7 +88,9 @@ class MemoryStore:
             found = [(key, len(body)) for key, body in self.objects.items()]
         for key, size_bytes in sorted(found, key=lambda pair: pair[0].encode()):
             if key.startswith(prefix):
-                yield StoredObject(key=key, size_bytes=size_bytes)
+                yield StoredObject(
+                    key=key, size_bytes=size_bytes, modified_at=self.modified.get(key)
+                )
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects."""
@@ -91,6 +98,7 @@ class MemoryStore:
             self._called("delete", key)
             with self._lock:
                 self.objects.pop(check(key), None)
+                self.modified.pop(key, None)
 
     def probe(self) -> None:
         """Succeed, unless a fault is set."""

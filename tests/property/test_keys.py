@@ -10,6 +10,7 @@ from agent.core.errors import PermanentError
 from agent.model import keys
 from agent.model.cluster_time import ClusterTime
 from agent.model.names import Namespace
+from agent.model.verdict import Verdict
 from agent.storage.key import check
 
 # What a prefix of a storage may add.
@@ -161,6 +162,28 @@ def test_chunks_sort_in_reading_order_and_fit(
     assert check(made[0]) == made[0]
     if len(keys.encode(database)) <= 189:
         assert len(made[0]) + LONGEST_PREFIX_BYTES <= 1024
+
+
+@given(short_names, st.text(min_size=1, max_size=63), names, moments)
+def test_every_part_of_a_backup_is_known_by_its_key(
+    replset: str, database: str, collection: str, moment: datetime
+) -> None:
+    """Whatever its collections are called; and nothing else is taken for one."""
+    backup = keys.backup_id(moment)
+    chunk = keys.chunk(
+        replset,
+        backup,
+        Namespace(database, collection),
+        keys.ChunkName(task=1, token=2, sequence=3),
+    )
+    found = Verdict(depth="content", checked_at=moment.replace(microsecond=0), is_sound=True)
+    verdict = keys.verdict(replset, backup, found)
+    for key in (keys.manifest(replset, backup), chunk, verdict):
+        assert keys.backup_of(key) == backup
+        assert keys.backup_of(f"{key}.old") is None
+        assert keys.backup_of(f"a/{key}") is None
+    assert keys.backup_of(keys.backup_root(replset, backup) + "data/notes.txt") is None
+    assert keys.backup_of(keys.backup_root(replset, backup) + "data/a/../x") is None
 
 
 @pytest.mark.parametrize(
