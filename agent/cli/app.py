@@ -12,6 +12,7 @@ from agent.cli.look import list_, show, status
 from agent.cli.policy import policy
 from agent.cli.prepare import init
 from agent.cli.program import real_program
+from agent.cli.prune import prune
 from agent.cli.roles import authorize_role, deauthorize_role, roles
 from agent.cli.schedules import schedules
 from agent.cli.service import run
@@ -43,7 +44,7 @@ def backstay(context: click.Context) -> None:
 
 
 _VERBS = (
-    run, init, policy, check, backup, restore, list_, show, status, cancel, verify, delete,
+    run, init, policy, check, backup, restore, list_, show, status, cancel, verify, delete, prune,
     resync,
     schedules,
     roles, authorize_role, deauthorize_role,

@@ -7,6 +7,7 @@ from rich.text import Text
 from agent.cli import words
 from agent.cli.console import Document
 from agent.cli.findings import show_findings
+from agent.cli.pruned import show_pruned
 from agent.cli.role_guide import ROLE_PARTS, show_role
 from agent.cli.screen import Screen, facts
 from agent.cli.sight import Sight, number
@@ -49,6 +50,9 @@ def show_result(screen: Screen, sight: Sight) -> None:
     """Print what a command tells at its end, of a dry run the plan, too."""
     if sight.command == "check":
         show_findings(screen, sight.result)
+        return
+    if sight.command == "prune":
+        show_pruned(screen, sight.result, is_dry=bool(sight.document.get("dry_run")))
         return
     rows = _rows(sight.result)
     if rows:

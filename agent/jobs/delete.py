@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from agent.core.errors import PermanentError
 from agent.core.flow import Shared
 from agent.core.log import Log
 from agent.jobs import manifests
+from agent.jobs.removal import Removal, portions, removal_in, write_down
 from agent.jobs.unneeded import unneeded
 from agent.model import keys
 from agent.model.commands import Delete
@@ -21,9 +21,6 @@ from agent.ports import (
     JobNotes,
     ObjectStore,
 )
-
-# As many as one request of S3 takes.
-_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +96,10 @@ class DeleteJob:
         self._begin(named)
         ports.store.delete([keys.manifest(replset, backup)])
         found = [each.key for each in objects]
-        for begin in range(0, len(found), _AT_ONCE):
+        for some in portions(found):
             self._context.held()
             self._context.stop.check()
-            ports.store.delete(found[begin : begin + _AT_ONCE])
+            ports.store.delete(some)
         ports.catalogue.remove(backup, ports.label)
         ports.log.info("backup deleted", backup=backup, objects=len(objects))
         return result
@@ -110,18 +107,17 @@ class DeleteJob:
     def _begin(self, segments: Sequence[str]) -> None:
         """Write down what only the manifest knows, before it goes."""
         self._may_cancel.set(False)
-        self._context.held()
         self._context.stop.check()
-        notes = {"deleting": self._request.backup, "segments": list(segments)}
-        self._ports.notes.save(self._context.command_id, self._context.token, notes)
+        removal = Removal(backup=self._request.backup, segments=tuple(segments))
+        write_down(removal, self._context, self._ports.notes)
         self._progress.set(Progress(phase="cleaning"))
 
     def _noted(self) -> Sequence[str] | None:
-        match self._ports.notes.load(self._context.command_id):
-            case {"deleting": str(), "segments": [*segments]}:
-                self._may_cancel.set(False)
-                return [str(each) for each in segments]
-        return None
+        removal = removal_in(self._ports.notes.load(self._context.command_id))
+        if removal is None:
+            return None
+        self._may_cancel.set(False)
+        return removal.segments
 
     def _manifest(self, replset: str) -> Manifest | None:
         """Return the backup's manifest; None if ``force`` passes over what is wrong with it.

@@ -146,6 +146,15 @@ class Delete(_Request):
     storage: str | None = Field(None, description="label of a configured storage; absent: main")
 
 
+class Prune(_Request):
+    """Remove what the retention of the schedules lets go, and what dead jobs left."""
+
+    writes_data: ClassVar[bool] = True
+    command: Literal["prune"] = "prune"
+    dry_run: bool = Field(default=False, description="true: only say what would go, and why")
+    storage: str | None = Field(None, description="label of a configured storage; absent: main")
+
+
 class Resync(_Request):
     """Rebuild the catalogue of backups from the storage."""
 
@@ -209,7 +218,16 @@ class Verify(_Request):
 
 
 Request = (
-    Backup | Restore | Cancel | Verify | Delete | Resync | Check | AuthorizeRole | DeauthorizeRole
+    Backup
+    | Restore
+    | Cancel
+    | Verify
+    | Delete
+    | Prune
+    | Resync
+    | Check
+    | AuthorizeRole
+    | DeauthorizeRole
 )
 REQUESTS: Final[dict[str, type[Request]]] = {
     "backup": Backup,
@@ -217,6 +235,7 @@ REQUESTS: Final[dict[str, type[Request]]] = {
     "cancel": Cancel,
     "verify": Verify,
     "delete": Delete,
+    "prune": Prune,
     "resync": Resync,
     "check": Check,
     "authorize_role": AuthorizeRole,

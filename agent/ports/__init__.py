@@ -19,6 +19,7 @@ from agent.ports.control import (
     TaskBoard,
 )
 from agent.ports.restore import ReplayTarget, RestoreTarget, SwitchTarget, ViewRule
+from agent.ports.retention import OldVersions, RetentionRules
 from agent.ports.roles import RoleBoard, RoleStorage
 from agent.ports.storage import ObjectStore, StoredObject
 from agent.ports.work import CANCELED, Job, JobContext, JobError
@@ -38,12 +39,14 @@ __all__ = [
     "LeaseStore",
     "NodeReader",
     "ObjectStore",
+    "OldVersions",
     "OplogReader",
     "OplogTail",
     "QuestionBoard",
     "Read",
     "ReplayTarget",
     "RestoreTarget",
+    "RetentionRules",
     "RoleBoard",
     "RoleStorage",
     "ScheduleBoard",

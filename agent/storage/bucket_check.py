@@ -9,7 +9,7 @@ from agent.model import keys
 from agent.model.check import Finding
 from agent.settings import EncryptionSettings, S3Settings
 from agent.storage.asking import Asked, asked, tried
-from agent.storage.lifecycle import removes_old_versions, threats
+from agent.storage.lifecycle import NO_RULES, removes_old_versions, threats
 from agent.storage.object_check import BODY, ObjectCheck, Site
 from agent.storage.s3_arguments import customer_key
 
@@ -25,7 +25,6 @@ _SKEW_HINT: Final = "let NTP or chrony set this host's clock"
 _NONE: Final = "none"
 _OF_CUSTOMER: Final = "SSE-C with the configured key"
 _NO_DEFAULT: Final = frozenset({"ServerSideEncryptionConfigurationNotFoundError"})
-_NO_RULES: Final = frozenset({"NoSuchLifecycleConfiguration"})
 
 
 class BucketCheck:
@@ -170,7 +169,7 @@ class BucketCheck:
         read = self._asked(
             "GetBucketLifecycleConfiguration",
             lambda: self._s3().get_bucket_lifecycle_configuration(Bucket=self._bucket),
-            nothing=_NO_RULES,
+            nothing=NO_RULES,
         )
         # Not every server leaves out what it has none of in the way that Amazon does.
         answer: Any = read.answer or {}

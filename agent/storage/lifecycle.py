@@ -8,6 +8,8 @@ from typing import Any, Final
 
 Rule = Mapping[str, Any]
 
+# How servers say that a bucket has no rules.
+NO_RULES: Final = frozenset({"NoSuchLifecycleConfiguration"})
 # Objects in these have to be restored before they can be read, for hours.
 _ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 

@@ -13,10 +13,12 @@ from agent.model.status import CredentialFacts
 from agent.ports import (
     JobContext,
     ObjectStore,
+    OldVersions,
 )
 from agent.settings import S3Settings, Settings
 from agent.storage.doctor import Examiner, check_storage
 from agent.storage.open import open_store
+from agent.storage.versions import old_versions
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -97,6 +99,10 @@ class Stores:
         if access is not None and not (yield from check_keys(access, label, SystemClock())):
             return
         yield from check_storage(self._settings[label], examiner(), self._connect(label))
+
+    def old_versions(self, label: str, replset: str) -> OldVersions:
+        """Return what becomes of the objects of a replica set that are deleted in a storage."""
+        return old_versions(self._settings[label], replset, self._connect(label))
 
     def labels(self) -> Sequence[str]:
         """Return all labels, the main storage's first."""

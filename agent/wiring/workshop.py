@@ -7,15 +7,17 @@ import agent
 from agent.core.clock import Clock
 from agent.core.errors import PermanentError
 from agent.core.log import Log
+from agent.core.retry import persistent
 from agent.jobs.backup.job import BackupJob, BackupPorts
 from agent.jobs.check.job import CheckJob, CheckPorts
 from agent.jobs.delete import DeleteJob, DeletePorts
+from agent.jobs.prune.job import PruneJob
+from agent.jobs.prune.ports import PrunePorts
 from agent.jobs.restore.job import RestoreJob
 from agent.jobs.restore.ports import RestorePorts
 from agent.jobs.resync import ResyncJob, ResyncPorts
 from agent.jobs.roles.authorize import AuthorizeRoleJob
 from agent.jobs.roles.deauthorize import DeauthorizeRoleJob
-from agent.jobs.roles.ports import RolePorts
 from agent.jobs.verify.job import VerifyJob, VerifyPorts
 from agent.model.commands import (
     AuthorizeRole,
@@ -24,12 +26,14 @@ from agent.model.commands import (
     Check,
     DeauthorizeRole,
     Delete,
+    Prune,
     Request,
     Restore,
     Resync,
     Verify,
 )
 from agent.mongo.apply import MongoReplayTarget
+from agent.mongo.retention import MongoRetentionRules
 from agent.mongo.switch import MongoSwitch
 from agent.mongo.target import MongoTarget
 from agent.ports import (
@@ -39,7 +43,7 @@ from agent.ports import (
 )
 from agent.ports.work import Job, JobContext
 from agent.settings import Settings
-from agent.wiring.links import Links
+from agent.wiring.links import CONTROL_POLICY, Links
 from agent.wiring.roles import role_ports
 from agent.wiring.stores import Stores
 
@@ -73,14 +77,14 @@ class Workshop:
                 return self._restore(request, context)
             case Delete():
                 return self._delete(request, context)
+            case Prune():
+                return self._prune(request, context)
             case Resync():
                 return self._resync(request, context)
             case Check():
                 return self._check(context)
-            case AuthorizeRole():
-                return AuthorizeRoleJob(context, request, self._role_ports(context))
-            case DeauthorizeRole():
-                return DeauthorizeRoleJob(context, request, self._role_ports(context))
+            case AuthorizeRole() | DeauthorizeRole():
+                return self._role(request, context)
             case Verify():
                 return self._verify(request, context)
             case Cancel():
@@ -137,6 +141,26 @@ class Workshop:
         )
         return DeleteJob(context, request, ports)
 
+    def _prune(self, request: Prune, context: JobContext) -> Job:
+        parts = self._parts
+        label, store = self._stores.open(request.storage)
+        database = parts.links.cluster[parts.settings.control.database]
+        ports = PrunePorts(
+            source=parts.source,
+            store=store,
+            label=label,
+            main=parts.settings.storage.label,
+            rules=persistent(
+                MongoRetentionRules(database), policy=CONTROL_POLICY, stop=context.stop
+            ),
+            catalogue=self._boards.catalogue,
+            notes=self._boards.notes,
+            now=lambda: min(self._boards.status.server_now(), parts.clock.now()),
+            old_versions=lambda: self._stores.old_versions(label, parts.links.own.replset),
+            log=parts.log,
+        )
+        return PruneJob(context, request, ports)
+
     def _resync(self, request: Resync, context: JobContext) -> Job:
         labels = (request.storage,) if request.storage else self._stores.labels()
         ports = ResyncPorts(
@@ -147,8 +171,11 @@ class Workshop:
         )
         return ResyncJob(context, ports)
 
-    def _role_ports(self, context: JobContext) -> RolePorts:
-        return role_ports(self._parts.settings, self._parts.links, self._stores, context)
+    def _role(self, request: AuthorizeRole | DeauthorizeRole, context: JobContext) -> Job:
+        ports = role_ports(self._parts.settings, self._parts.links, self._stores, context)
+        if isinstance(request, AuthorizeRole):
+            return AuthorizeRoleJob(context, request, ports)
+        return DeauthorizeRoleJob(context, request, ports)
 
     def _verify(self, request: Verify, context: JobContext) -> Job:
         label, _ = self._stores.open(request.storage)

@@ -60,6 +60,14 @@ class BackupNotes:
         raise _bad_notes()
 
 
+def backup_id_in(noted: Mapping[str, object] | None) -> str | None:
+    """Return the id of the backup that notes are about; None if they are of another job."""
+    match noted:
+        case {"backup_id": str(backup_id)} | {"outset": {"backup_id": str(backup_id)}}:
+            return backup_id
+    return None
+
+
 def _fields(outset: Outset) -> Mapping[str, object]:
     return {
         "outset": {

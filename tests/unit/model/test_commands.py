@@ -12,6 +12,7 @@ from agent.model.commands import (
     Cancel,
     Check,
     Delete,
+    Prune,
     Rename,
     Request,
     Restore,
@@ -48,6 +49,7 @@ def refused(**options: object) -> str:
         ),
         ({"command": "cancel", "target": "nightly"}, Cancel(target="nightly")),
         ({"command": "delete", "backup": "x", "force": True}, Delete(backup="x", force=True)),
+        ({"command": "prune", "dry_run": True}, Prune(dry_run=True)),
         ({"command": "resync", "storage": "main"}, Resync(storage="main")),
         ({"command": "check"}, Check()),
     ],
@@ -130,4 +132,4 @@ def test_a_command_that_there_is_not_is_refused(name: object) -> None:
 def test_only_jobs_that_write_data_wait_for_each_other() -> None:
     """A cancel must never wait behind what it cancels."""
     waiting = {name for name, request in REQUESTS.items() if request.writes_data}
-    assert waiting == {"backup", "delete", "restore", "resync"}
+    assert waiting == {"backup", "delete", "prune", "restore", "resync"}

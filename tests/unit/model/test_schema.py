@@ -61,7 +61,7 @@ def test_options_are_tied_to_their_commands(schema: dict[str, Any]) -> None:
     ties = schema["dependencies"]
     assert ties["keep"]["properties"]["command"]["enum"] == ["backup"]
     assert "keep is no option" in ties["keep"]["properties"]["command"]["description"]
-    assert ties["dry_run"]["properties"]["command"]["enum"] == ["delete", "restore"]
+    assert ties["dry_run"]["properties"]["command"]["enum"] == ["delete", "prune", "restore"]
     assert "command" not in ties
 
 

@@ -1,0 +1,29 @@
+"""The retention of a storage, as the schedules say it."""
+
+from agent.core.errors import PermanentError
+from agent.model.retention import Policy, policies
+from agent.model.schedules import Schedule, parse
+from agent.ports import RetentionRules
+
+
+def ruling(rules: RetentionRules, label: str, main: str) -> tuple[Policy, ...]:
+    """Return what the schedules say of a storage.
+
+    Raises: PermanentError ``retention_unclear`` while any of them cannot be read: it may have
+    promised to keep something.
+    """
+    found: list[Schedule] = []
+    faults: list[str] = []
+    for document in rules.documents():
+        try:
+            found.append(parse(document))
+        except PermanentError as error:
+            faults.append(error.message)
+    if faults:
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise PermanentError(
+            "retention_unclear",
+            f"a schedule cannot be read, and may have promised to keep a backup: {faults[0]}{more}",
+            hint="correct the document in the collection schedules, or delete it; then prune again",
+        )
+    return policies(found, label, main)
