@@ -124,6 +124,28 @@ def superseded(
     return {holder: tuple(held) for holder, held in found.items()}
 
 
+def stranded(
+    made: Collection[Archived], before: Sequence[Archived], after: Sequence[Archived]
+) -> tuple[Archived, ...]:
+    """Return which of the segments that a pass made stand alone, because what follows is gone.
+
+    ``before`` and ``after`` are listings: of before the pass read anything, and of after it wrote
+    all. Compaction itself never takes away what follows without covering it. A prune does, from
+    the old end on, parts first; so all that such a segment holds was to go, and it would stand
+    before a hole that is none. Where nothing followed from the start there is a gap, and it stays.
+    """
+    left = list(after)
+    found: list[Archived] = []
+    for each in sorted(made, key=lambda one: one.last, reverse=True):
+        was_followed = any(_follows(other, each) for other in before)
+        has_parts = any(_is_within(other, each) for other in left if other != each)
+        is_followed = any(_follows(other, each) for other in left)
+        if was_followed and not has_parts and not is_followed:
+            found.append(each)
+            left.remove(each)
+    return tuple(found)
+
+
 def is_covered(segment: Archived, others: Iterable[Archived]) -> bool:
     """Whether other segments hold everything that one holds."""
     return any(span.begin <= segment.begin and segment.last <= span.last for span in spans(others))
@@ -176,6 +198,14 @@ def _holds_others(each: Archived, own: Collection[Archived], segments: Sequence[
 
 def _goes_on(window: Span, covered: Sequence[Span]) -> bool:
     return any(span.begin < window.begin and window.last <= span.last for span in covered)
+
+
+def _follows(other: Archived, each: Archived) -> bool:
+    return other.begin <= each.last < other.last
+
+
+def _is_within(other: Archived, each: Archived) -> bool:
+    return each.begin <= other.begin and other.last <= each.last
 
 
 def _near(each: Archived, others: Iterable[Archived]) -> list[Archived]:

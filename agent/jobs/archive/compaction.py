@@ -4,7 +4,7 @@ One pass writes a joined segment, a later one removes what lies within it. Both 
 listing shows at that moment, so that there is nothing to remember, and nothing to resume.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
@@ -18,7 +18,7 @@ from agent.jobs.archive.joining import joined
 from agent.jobs.archive.ports import Tenure
 from agent.model import keys
 from agent.model.catalogue import Identity
-from agent.model.compaction import MOST_BYTES, Join, is_covered, joins, superseded
+from agent.model.compaction import MOST_BYTES, Join, is_covered, joins, stranded, superseded
 from agent.model.coverage import Archived
 from agent.ports import EventLog, ObjectStore
 
@@ -69,13 +69,16 @@ class Compactor:
             self._clear(holder, held, found, tenure)
             for holder, held in superseded(self._good(found), now).items()
         )
-        made = sum(
-            self._join(join, tenure)
+        made = {
+            join
             for join in joins(self._good(found), now, most_bytes=self._ports.most_bytes)
-        )
+            if self._join(join, tenure)
+        }
+        if made:
+            self._withdraw(made, found, tenure)
         if removed or made:
-            self._ports.log.info("archive compacted", joined=made, removed=removed)
-        return Compacted(joined=made, removed=removed)
+            self._ports.log.info("archive compacted", joined=len(made), removed=removed)
+        return Compacted(joined=len(made), removed=removed)
 
     def _listed(self) -> Sequence[Archived]:
         identity = self._ports.identity
@@ -153,6 +156,20 @@ class Compactor:
                 raise
             return False
         return True
+
+    def _withdraw(self, made: Collection[Join], before: Sequence[Archived], tenure: Tenure) -> None:
+        """Remove what was joined while a prune removed the old end of the archive around it.
+
+        Whatever comes first: if this look is before what follows was removed, the prune's next
+        look is after these were written, and it removes them itself.
+        """
+        ends = {(join.begin, join.last) for join in made}
+        after = self._listed()
+        ours = [each for each in after if (each.begin, each.last) in ends]
+        gone = stranded(ours, before, after)
+        if gone:
+            self._ports.log.info("joined segments withdrawn", keys=[each.key for each in gone])
+            self._remove([each.key for each in gone], tenure)
 
     def _put(self, key: str, join: Join, done: Compressed, tenure: Tenure) -> None:
         ports = self._ports
