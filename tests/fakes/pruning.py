@@ -177,9 +177,9 @@ class Cellar:
         )
         return PruneJob(context, Prune(dry_run=dry_run), ports)
 
-    def run(self, *, dry_run: bool = False) -> dict[str, Any]:
+    def run(self, *, dry_run: bool = False, store: ObjectStore | None = None) -> dict[str, Any]:
         """Plan and run a job, and return its result."""
-        job = self.job(dry_run=dry_run)
+        job = self.job(dry_run=dry_run, store=store)
         job.plan()
         return dict(job.run())
 

@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -23,11 +24,13 @@ from agent.jobs.archive.ports import Tenure
 from agent.jobs.resync import ResyncJob, ResyncPorts
 from agent.model.cluster_time import ClusterTime
 from agent.model.iam import ACTIONS, Policy, Statement
+from agent.ports import JobError
 from agent.settings import S3Settings, StorageSettings
 from agent.storage.doctor import Examiner, check_storage
 from agent.storage.s3 import S3Store
 from tests.fakes import archive
 from tests.fakes.control import MemoryBackups, MemoryEvents
+from tests.fakes.pruning import Cellar
 from tests.fakes.store import MemoryStore
 from tests.fakes.verifying import Verifying
 from tests.integration.archiving import HurriedClock, staged
@@ -68,6 +71,7 @@ NEEDED: Mapping[str, set[str]] = {
     "archive": {LIST, GET, PUT},
     "compaction": {LIST, GET, PUT, DELETE},
     "delete": {LIST, GET, DELETE},
+    "prune": {LIST, GET, DELETE},
     "resync": {LIST, GET},
     "verify": {LIST, GET},
     "check of the bucket": {LIST, GET, PUT, DELETE, *LOOK},
@@ -261,6 +265,19 @@ def delete(ground: Ground) -> None:
     assert not [key for key in ground.listing() if deletes.OLD in key]
 
 
+def prune(ground: Ground) -> None:
+    """Backups go, with the oplog before those that stay, and what is left of a dead one."""
+    cellar = Cellar()
+    ground.put(cellar.store.objects)
+    ground.put({cellar.leftover(1, age=timedelta(0)): b"left"})
+    cellar.now = SystemClock().now() + timedelta(days=2)
+    try:
+        result = cellar.run(store=ground.store)
+    except JobError as error:
+        raise _ReportedError(f"{error.code}: {error.hint}") from error
+    assert (3, 12, 1) == (result["backups"], result["segments"], result["orphans"])
+
+
 def resync(ground: Ground) -> None:
     """The list of backups is made anew."""
     desk = deletes.Desk()
@@ -305,6 +322,7 @@ JOBS: Mapping[str, Callable[[Ground], None]] = {
     "archive": archive_oplog,
     "compaction": compact,
     "delete": delete,
+    "prune": prune,
     "resync": resync,
     "verify": verify,
     "check of the bucket": examine,
