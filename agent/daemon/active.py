@@ -1,6 +1,6 @@
 """A job that runs, in a thread of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,7 +15,7 @@ from agent.model.outcome import Failure, Outcome, failure_of
 from agent.model.progress import Phase, Progress, eta_s
 from agent.model.states import State
 from agent.model.status import EventLevel
-from agent.ports import Boards
+from agent.ports import NO_INSTRUMENTS, Boards, Instruments
 from agent.ports.work import CANCELED, Job, JobContext, JobError
 
 # A job that transient faults ended so often is given up: each time was minutes of retries.
@@ -31,6 +31,7 @@ class JobPorts:
     clock: Clock
     agent: str
     log: Log
+    instruments: Instruments = NO_INSTRUMENTS
 
 
 class ActiveJob:
@@ -48,7 +49,7 @@ class ActiveJob:
         self._group: WorkerGroup | None = None
         self._stop = Stop()
         self._phase: Phase = "planning"
-        self._phase_at = ports.clock.monotonic()
+        self._phase_at = self._begun_at = ports.clock.monotonic()
         self._log = ports.log.bind(command=request.command, id=str(record.command_id))
 
     def start(self, held: Held, parent: Stop) -> None:
@@ -194,9 +195,19 @@ class ActiveJob:
             self._log.info("job begun")
             return
         self._tell(new, failure)
+        self._count(new, result)
         self._ports.boards.tasks.remove(self.record.command_id)
         self._ports.boards.questions.remove(self.record.command_id)
         self._ports.boards.notes.forget(self.record.command_id)
+
+    def _count(self, new: State, result: object) -> None:
+        size_bytes = result.get("bytes") if isinstance(result, Mapping) else None
+        self._ports.instruments.count_command(
+            self.request.command,
+            new,
+            self._ports.clock.monotonic() - self._begun_at,
+            size_bytes if isinstance(size_bytes, int) else None,
+        )
 
     def _tell(self, new: State, failure: Failure | None) -> None:
         what = f"{self.request.command} {new}"

@@ -153,6 +153,7 @@ class Coordinator:
     def resign(self, reason: str) -> None:
         """Stop the jobs that run, and hand the lease back."""
         self._slots.end(reason)
+        self._ports.overview.end()
         if self._held is not None:
             self._ports.keeper.drop(self._held)
             self._held = None

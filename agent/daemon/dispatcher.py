@@ -9,24 +9,27 @@ from agent.core.errors import LeaseLost, TransientError
 from agent.core.flow import Pipe, Shared, Stop, WorkerGroup
 from agent.core.keeper import Held, Keeper
 from agent.model.tasks import Claim
-from agent.ports import TaskBoard
+from agent.ports import NO_INSTRUMENTS, Instruments, TaskBoard, TaskEnd
 
 # How often an idle agent looks for tasks: it bounds the start of a small backup.
 LOOK_S: Final = 0.5
 # How often it looks while tasks are there.
 LOOK_AGAIN_S: Final = 0.02
+# How a task ends that the end of the agent interrupts.
+_LEFT: Final[TaskEnd] = "given_back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatcherPorts:
-    """What claiming needs; ``run_task`` does a claim and settles it."""
+    """What claiming needs; ``run_task`` does a claim, settles it, and says how it ended."""
 
     board: TaskBoard
     keeper: Keeper
     clock: Clock
     agent: str
     may_read: Callable[[], bool]
-    run_task: Callable[[Claim, Held, Stop], None]
+    run_task: Callable[[Claim, Held, Stop], TaskEnd]
+    instruments: Instruments = NO_INSTRUMENTS
 
 
 class Dispatcher:
@@ -64,14 +67,17 @@ class Dispatcher:
         held = self._ports.keeper.keep(
             f"task {claim.task.number}", asked_at, lambda: self._ports.board.renew(claim)
         )
+        self._ports.instruments.count_claim()
         self._free.update(lambda count: count - 1)
         claims.put((claim, held))
         return 0.0
 
     def _work(self, claims: Pipe[tuple[Claim, Held]], stop: Stop) -> None:
         for claim, held in claims:
+            begun_at, end = self._ports.clock.monotonic(), _LEFT
             try:
-                self._ports.run_task(claim, held, stop)
+                end = self._ports.run_task(claim, held, stop)
             finally:
+                self._ports.instruments.count_task(end, self._ports.clock.monotonic() - begun_at)
                 self._ports.keeper.drop(held)
                 self._free.update(lambda count: count + 1)

@@ -23,7 +23,7 @@ from agent.model.status import (
     Running,
 )
 from agent.model.timetable import Timetable, next_runs_of
-from agent.ports import BackupCatalogue, LeaseStore, StatusBoard
+from agent.ports import NO_INSTRUMENTS, BackupCatalogue, Instruments, LeaseStore, StatusBoard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ class OverviewPorts:
     status: StatusBoard
     catalogue: BackupCatalogue
     leases: LeaseStore
+    instruments: Instruments = NO_INSTRUMENTS
 
 
 class Overview:
@@ -68,7 +69,7 @@ class Overview:
             )
         )
         self._known = {(one.code, one.message): self._dated(one) for one in found}
-        return ClusterStatus(
+        status = ClusterStatus(
             replset=ports.replset,
             problems=tuple(self._known.values()),
             coordinator=coordinator,
@@ -79,6 +80,12 @@ class Overview:
             oplog=None if archive.report is None else oplog_status(archive.report),
             next_runs=next_runs_of(timetable.schedules, now),
         )
+        ports.instruments.tell_cluster(status, entries)
+        return status
+
+    def end(self) -> None:
+        """Say that another agent may look from now on."""
+        self._ports.instruments.forget_cluster()
 
     def _archive(
         self,

@@ -91,6 +91,7 @@ class NodeWatch:
         self._reports = reports
         self._log = log
         self._seen: Shared[_Seen | None] = Shared(None)
+        self._written: Shared[AgentStatus | None] = Shared(None)
 
     def run(
         self, stop: Stop, turned: Callable[[AgentStatus | None], None] = lambda _told: None
@@ -117,6 +118,7 @@ class NodeWatch:
         own = self._reader.facts()
         status = self._status(own)
         self._board.write_agent(status)
+        self._written.set(status)
         agents = self._board.agents()
         self._seen.set(
             _Seen(
@@ -126,6 +128,10 @@ class NodeWatch:
             )
         )
         return status
+
+    def written(self) -> AgentStatus | None:
+        """Return what was written down last; its time is this host's."""
+        return self._written.get()
 
     def may_read(self) -> bool:
         """Whether this agent may claim backup tasks, as far as it knows."""

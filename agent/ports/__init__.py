@@ -18,6 +18,7 @@ from agent.ports.control import (
     StatusBoard,
     TaskBoard,
 )
+from agent.ports.instruments import NO_INSTRUMENTS, Instruments, TaskEnd
 from agent.ports.restore import ReplayTarget, RestoreTarget, SwitchTarget, ViewRule
 from agent.ports.retention import OldVersions, RetentionRules
 from agent.ports.roles import RoleBoard, RoleStorage
@@ -26,12 +27,14 @@ from agent.ports.work import CANCELED, Job, JobContext, JobError
 
 __all__ = [
     "CANCELED",
+    "NO_INSTRUMENTS",
     "BackupCatalogue",
     "Batch",
     "Boards",
     "ClusterSource",
     "CommandBoard",
     "EventLog",
+    "Instruments",
     "Job",
     "JobContext",
     "JobError",
@@ -54,5 +57,6 @@ __all__ = [
     "StoredObject",
     "SwitchTarget",
     "TaskBoard",
+    "TaskEnd",
     "ViewRule",
 ]

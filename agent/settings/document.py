@@ -13,6 +13,8 @@ _SERVER_DATABASES: Final = frozenset({"admin", "local", "config"})
 # Source: MongoDB manual, "Naming Restrictions": at most 63 bytes, none of these characters (the
 # ones that only Windows refuses among them, so that a cluster may move).
 _LONGEST_DATABASE_BYTES: Final = 63
+# A name or an address; one of IPv6 in brackets.
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _BAD_IN_DATABASE: Final = re.compile(r'[/\\. "$*<>:|?\x00]')
 
 
@@ -147,7 +149,8 @@ class MetricsSettings(Block):
     """Figures for Prometheus."""
 
     listen: str | None = Field(
-        default="127.0.0.1:9216", description="host:port to listen on; null = off."
+        default="127.0.0.1:9216",
+        description="host:port to serve /metrics on, to whoever can reach it; null = off.",
     )
 
     @field_validator("listen")
@@ -156,8 +159,9 @@ class MetricsSettings(Block):
         if listen is None:
             return None
         host, _, port = listen.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) <= 65535:  # noqa: PLR2004
-            raise refused("must be host:port, as 127.0.0.1:9216, or null")
+        is_port = port.isascii() and port.isdecimal() and 0 < int(port) <= 65535  # noqa: PLR2004
+        if not is_port or _HOST.fullmatch(host) is None:
+            raise refused("must be host:port, as 127.0.0.1:9216 or [::1]:9216, or null")
         return listen
 
 

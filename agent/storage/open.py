@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from agent.core.errors import ConfigError
+from agent.core.errors import ConfigError, TransientError
 from agent.core.flow import Stop
 from agent.core.retry import RetryPolicy
-from agent.ports import ObjectStore
+from agent.ports import NO_INSTRUMENTS, Instruments, ObjectStore
 from agent.settings import RetrySettings, S3Settings, StorageSettings
+from agent.storage.counting import CountingStore
 from agent.storage.filesystem import FilesystemStore
 from agent.storage.retrying import OnRetry, RetryingStore
 from agent.storage.s3 import S3Store
@@ -23,6 +24,7 @@ def open_store(
     stop: Stop,
     on_retry: OnRetry | None = None,
     is_patient: bool = True,
+    instruments: Instruments = NO_INSTRUMENTS,
 ) -> ObjectStore:
     """Return the store of a storage, which waits out passing failures until ``stop`` is set.
 
@@ -31,15 +33,28 @@ def open_store(
     Nothing is sent or read yet: ``connect`` is called at the first use. Raises: ConfigError, for
     a block that was not checked at load.
     """
+    store: ObjectStore
     if settings.s3 is not None:
         s3 = settings.s3
-        bare = S3Store(s3, lambda: connect(s3))
-        return RetryingStore(bare, _policy(s3.retries), stop, on_retry) if is_patient else bare
-    if settings.filesystem is not None:
-        directory = FilesystemStore(settings.filesystem.path)
+        store = S3Store(s3, lambda: connect(s3), instruments)
+        policy = _policy(s3.retries)
+    elif settings.filesystem is not None:
+        store = FilesystemStore(settings.filesystem.path)
         policy = _policy(RetrySettings())
-        return RetryingStore(directory, policy, stop, on_retry) if is_patient else directory
-    raise ConfigError("config_missing", f"the storage {settings.label} has no block for its type")
+    else:
+        raise ConfigError(
+            "config_missing", f"the storage {settings.label} has no block for its type"
+        )
+    counting = CountingStore(store, settings.label, instruments)
+    if not is_patient:
+        return counting
+
+    def retried(error: TransientError, number: int) -> None:
+        instruments.count_retry(settings.label)
+        if on_retry is not None:
+            on_retry(error, number)
+
+    return RetryingStore(counting, policy, stop, retried)
 
 
 def _policy(retries: RetrySettings) -> RetryPolicy:

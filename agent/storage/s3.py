@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared
-from agent.ports import ObjectStore, StoredObject
+from agent.ports import NO_INSTRUMENTS, Instruments, ObjectStore, StoredObject
 from agent.settings import EncryptionSettings, S3Settings
-from agent.storage import s3_errors, s3_transport
+from agent.storage import s3_errors, s3_figures, s3_transport
 from agent.storage.key import LONGEST_KEY_BYTES, check
 from agent.storage.order import by_bytes
 from agent.storage.s3_arguments import customer_key, put_arguments
@@ -46,9 +46,15 @@ class S3Store:
     Source: Amazon S3 User Guide, "How to prevent object overwrites with conditional writes".
     """
 
-    def __init__(self, settings: S3Settings, connect: "Callable[[], S3Client]") -> None:
+    def __init__(
+        self,
+        settings: S3Settings,
+        connect: "Callable[[], S3Client]",
+        instruments: Instruments = NO_INSTRUMENTS,
+    ) -> None:
         self._settings = settings
         self._connect = connect
+        self._instruments = instruments
         self._client: Shared[S3Client | None] = Shared(None)
         self._is_conditional = Shared(settings.conditional_puts)
         self._has_batch_delete = Shared(value=True)
@@ -141,6 +147,7 @@ class S3Store:
         if client is None:
             client = self._connect()
             s3_transport.prepare(client)
+            s3_figures.observe(client, self._instruments)
         return client
 
     def _with_prefix(self, text: str) -> str:

@@ -11,7 +11,7 @@ from agent.jobs.archive.ports import ArchivePorts, Pace
 from agent.jobs.archive.work import ArchiveWork
 from agent.model.backups import newest
 from agent.model.cluster_time import ClusterTime
-from agent.ports import BackupCatalogue, ClusterSource, EventLog, OplogTail
+from agent.ports import BackupCatalogue, ClusterSource, EventLog, Instruments, OplogTail
 from agent.settings import Settings
 from agent.wiring.stores import Stores
 
@@ -31,6 +31,7 @@ class ArchiveParts:
     catalogue: BackupCatalogue
     clock: Clock
     log: Log
+    instruments: Instruments
 
 
 class ArchiveShop:
@@ -61,6 +62,7 @@ class ArchiveShop:
                 ),
                 clock=parts.clock,
                 log=parts.log,
+                retried=lambda: parts.instruments.count_retry(parts.settings.storage.label),
             )
         )
         _, patient = parts.stores.open(None)

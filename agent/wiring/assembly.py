@@ -31,7 +31,9 @@ from agent.mongo.oplog import MongoOplogReader
 from agent.mongo.reader import MongoNodeReader
 from agent.mongo.source import MongoClusterSource
 from agent.ports import (
+    NO_INSTRUMENTS,
     ClusterSource,
+    Instruments,
     NodeReader,
     OplogReader,
 )
@@ -39,6 +41,7 @@ from agent.settings import Settings
 from agent.wiring.archive import ArchiveParts, ArchiveShop
 from agent.wiring.doctor import examination
 from agent.wiring.links import CONTROL_POLICY, Links, boards, patient
+from agent.wiring.metrics import Sights
 from agent.wiring.roles import source_watch
 from agent.wiring.stores import Stores
 from agent.wiring.workshop import Parts, Workshop
@@ -47,8 +50,16 @@ from agent.wiring.workshop import Parts, Workshop
 class Assembly:
     """One agent's parts, put together."""
 
-    def __init__(self, settings: Settings, links: Links, stores: Stores, stop: Stop) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        links: Links,
+        stores: Stores,
+        stop: Stop,
+        instruments: Instruments = NO_INSTRUMENTS,
+    ) -> None:
         self.settings = settings
+        self.instruments = instruments
         self.links = links
         self.stores = stores
         self.clock: Clock = SystemClock()
@@ -78,6 +89,7 @@ class Assembly:
                 catalogue=self.patient.catalogue,
                 clock=self.clock,
                 log=self.log,
+                instruments=instruments,
             )
         )
         self.archive = ArchiveDuty(
@@ -122,6 +134,16 @@ class Assembly:
         )
         return NodeWatch(itself, self.reader, self.once.status, reports, self.log)
 
+    def sights(self, node: NodeWatch, storage: StorageWatch) -> Sights:
+        """Return what this agent can see of itself."""
+        access = self.stores.access
+        return Sights(
+            written=node.written,
+            is_archiver=lambda: self.archive.report() is not None,
+            storage=storage.status,
+            credentials=lambda: {label: each.facts() for label, each in access.items()},
+        )
+
     def archive_run(self, watch: NodeWatch) -> Callable[[Stop], None]:
         """Return the duty of archiving, which prefers secondaries that keep up."""
         preference = ArchivePreference(own=watch.keeps_up, another=watch.another_keeps_up)
@@ -137,6 +159,7 @@ class Assembly:
             agent=self.links.own.name,
             may_read=may_read,
             run_task=runner.run,
+            instruments=self.instruments,
         )
         return Dispatcher(ports, self.settings.backup.workers)
 
@@ -181,6 +204,7 @@ class Assembly:
             clock=self.clock,
             agent=self.links.own.name,
             log=self.log,
+            instruments=self.instruments,
         )
         database = self.links.cluster[control.database]
         return Coordinator(
@@ -214,6 +238,7 @@ class Assembly:
                 status=self.once.status,
                 catalogue=self.once.catalogue,
                 leases=self.once.leases,
+                instruments=self.instruments,
             )
         )
 

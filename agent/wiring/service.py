@@ -6,6 +6,7 @@ from typing import Final
 
 import agent
 from agent.core import log
+from agent.core.clock import SystemClock
 from agent.core.errors import TransientError
 from agent.core.flow import Stop
 from agent.core.memory import collect_seldom, give_back, hold_little
@@ -18,6 +19,7 @@ from agent.mongo.control import prepare
 from agent.settings import Settings, process_environment
 from agent.wiring.assembly import Assembly
 from agent.wiring.links import START_POLICY, link
+from agent.wiring.metrics import Metrics
 from agent.wiring.stores import Stores
 
 # Where systemd hears of a service of Type=notify.
@@ -38,7 +40,9 @@ def run_agent(settings: Settings, stop: Stop) -> None:
     manager.starting("asks its node")
     links = link(settings, stop, waiting)
     try:
-        whole = Assembly(settings, links, Stores(settings, variables, stop), stop)
+        metrics = Metrics(settings, SystemClock())
+        stores = Stores(settings, variables, stop, metrics.instruments)
+        whole = Assembly(settings, links, stores, stop, metrics.instruments)
         storage_watch = whole.storage_watch()
         manager.starting("asks its storage")
         storage_watch.begin()
@@ -65,6 +69,9 @@ def run_agent(settings: Settings, stop: Stop) -> None:
         }
         if settings.oplog.enabled:
             duties["archive"] = whole.archive_run(node_watch)
+        tell = metrics.duty(links.own, whole.sights(node_watch, storage_watch), whole.log)
+        if tell is not None:
+            duties["metrics"] = tell
         collect_seldom()
         manager.ready("started")
         serve(duties, stop, whole.log, manager.stopping)

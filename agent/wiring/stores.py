@@ -11,6 +11,8 @@ from agent.core.flow import Stop
 from agent.model.check import Finding
 from agent.model.status import CredentialFacts
 from agent.ports import (
+    NO_INSTRUMENTS,
+    Instruments,
     JobContext,
     ObjectStore,
     OldVersions,
@@ -27,8 +29,15 @@ if TYPE_CHECKING:
 class Stores:
     """The configured storages by label; ``access`` has those of type s3."""
 
-    def __init__(self, settings: Settings, environment: Mapping[str, str], stop: Stop) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        stop: Stop,
+        instruments: Instruments = NO_INSTRUMENTS,
+    ) -> None:
         self.environment = environment
+        self._instruments = instruments
         self._main = settings.storage.label
         self._settings = {one.label: one for one in settings.storages}
         # One for each bucket, so that all clients of it share keys and renew them once.
@@ -38,7 +47,7 @@ class Stores:
             if one.s3 is not None
         }
         self._stores = {
-            label: open_store(one, connect=self._connect(label), stop=stop)
+            label: open_store(one, connect=self._connect(label), stop=stop, instruments=instruments)
             for label, one in self._settings.items()
         }
 
@@ -68,7 +77,13 @@ class Stores:
                 update={"read_timeout_s": min(main.s3.read_timeout_s, answer_s)}
             )
             main = main.model_copy(update={"s3": s3})
-        return open_store(main, connect=self._connect(self._main), stop=Stop(), is_patient=False)
+        return open_store(
+            main,
+            connect=self._connect(self._main),
+            stop=Stop(),
+            is_patient=False,
+            instruments=self._instruments,
+        )
 
     def open(self, label: str | None) -> tuple[str, ObjectStore]:
         """Return a storage with its label; None is the main one.
@@ -91,6 +106,7 @@ class Stores:
             connect=self._connect(label),
             stop=context.stop,
             on_retry=lambda _error, _number: context.held(),
+            instruments=self._instruments,
         )
 
     def check(self, label: str, examiner: Callable[[], Examiner]) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ class ArchivePorts:
 
     ``store`` shows every failure at once: how long the archive bears one is its own matter.
     ``source`` waits out elections. ``wanted_from`` tells after which time the newest full backup
-    needs the oplog, if there is one.
+    needs the oplog, if there is one. ``retried`` is called whenever a segment is tried again.
     """
 
     identity: Identity
@@ -44,6 +44,7 @@ class ArchivePorts:
     pace: Pace
     clock: Clock
     log: Log
+    retried: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

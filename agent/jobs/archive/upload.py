@@ -40,6 +40,7 @@ def upload(
         except (TransientError, PermanentError) as error:
             if error.code == "archive_conflict":
                 raise
+            ports.retried()
             tell(f"{error.message}; {error.hint}" if error.hint else error.message)
         else:
             ports.log.debug("segment stored", key=key, entries=done.docs)

@@ -1,5 +1,6 @@
 """Does claimed tasks, and settles every outcome on the board."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,7 @@ from agent.core.log import Log
 from agent.jobs.backup.cleaning import remove_late
 from agent.jobs.backup.reading import ReadingPorts, TaskReading
 from agent.model.tasks import Claim, Record, TaskFailure
-from agent.ports import TaskBoard
+from agent.ports import TaskBoard, TaskEnd
 
 # A task that so many agents gave back will not succeed with the next one.
 MOST_ATTEMPTS: Final = 20
@@ -33,8 +34,8 @@ class TaskRunner:
     reading: Callable[[str], ReadingPorts]
     log: Log
 
-    def run(self, claim: Claim, held: Held, stop: Stop) -> None:
-        """Do a claim. Raises: Stopped, after giving the claim back."""
+    def run(self, claim: Claim, held: Held, stop: Stop) -> TaskEnd:
+        """Do a claim, and say how it ended. Raises: Stopped, after giving the claim back."""
         log = self.log.bind(backup=claim.task.backup_id, task=claim.task.number)
 
         def record(records: Sequence[Record]) -> None:
@@ -50,28 +51,29 @@ class TaskRunner:
             except LeaseLost:
                 log.warning("task lost", token=claim.token)
                 self._clean(claim, ports, work.stored)
+                return "lost"
         except Stopped:
             self._give_back(claim, None)
             raise
         except TransientError as error:
             log.warning("task given back", code=error.code, reason=error.message)
-            self._give_back(claim, _failure(claim, error) if _is_last(claim) else None)
+            return self._give_back(claim, _failure(claim, error) if _is_last(claim) else None)
         except PermanentError as error:
             log.error("task failed", code=error.code, reason=error.message, hint=error.hint)
             is_final = error.code not in _OWN_FAULTS or _is_last(claim)
-            self._give_back(claim, _failure(claim, error) if is_final else None)
+            return self._give_back(claim, _failure(claim, error) if is_final else None)
+        return "done"
 
     def _clean(self, claim: Claim, ports: ReadingPorts, stored: Sequence[str]) -> None:
         """Remove what came too late; while the task exists, its next holder may need it."""
         if stored and not self.board.glance(claim.task.job).total_count:
             remove_late(ports.store, ports.replset, claim.task.backup_id, stored)
 
-    def _give_back(self, claim: Claim, failure: TaskFailure | None) -> None:
-        try:
-            self.board.give_back(claim, failure, not_before_s=GIVE_BACK_S)
-        except (LeaseLost, TransientError):
+    def _give_back(self, claim: Claim, failure: TaskFailure | None) -> TaskEnd:
+        with contextlib.suppress(LeaseLost, TransientError):
             # The end of the claim gives the task back by itself.
-            return
+            self.board.give_back(claim, failure, not_before_s=GIVE_BACK_S)
+        return "given_back" if failure is None else "failed"
 
 
 def _is_last(claim: Claim) -> bool:

@@ -16,6 +16,7 @@ from agent.daemon.overview import Overview, OverviewPorts
 from agent.daemon.problems import ArchiveRules
 from agent.daemon.schedules import ScheduleDuty, SchedulePorts
 from agent.daemon.slots import MOST_BESIDE
+from agent.metrics.counts import Counts
 from agent.model.backups import BackupEntry
 from agent.model.cluster_time import ClusterTime
 from agent.model.commands import CommandRecord, Request
@@ -88,12 +89,17 @@ class Site:
 
     def __init__(self, *, backed_up: bool = True, backs_up_after_gaps: bool = True) -> None:
         self.clock = VirtualClock()
+        self.counts = Counts((), self.clock)
         self.backs_up_after_gaps = backs_up_after_gaps
         self.control = MemoryControl(self.clock)
         self.behave = Behaviour()
         self.stop = Stop()
         if backed_up:
             self.control.backups.put(_entry())
+
+    def is_told(self) -> bool:
+        """Whether metrics tell what the cluster is like."""
+        return self.counts.view is not None
 
     def coordinator(self, name: str = "a:1") -> Coordinator:
         """Return the coordinator of one agent."""
@@ -109,7 +115,14 @@ class Site:
             leases=control.leases,
             schedules=control.schedules,
         )
-        jobs = JobPorts(boards=boards, make=self._make, clock=self.clock, agent=name, log=get())
+        jobs = JobPorts(
+            boards=boards,
+            make=self._make,
+            clock=self.clock,
+            agent=name,
+            log=get(),
+            instruments=self.counts,
+        )
         rules = ArchiveRules(enabled=True, interval_s=5, backup_after_gap=self.backs_up_after_gaps)
         gaps = GapBackups(control.commands, control.events, control.status, get())
         return Coordinator(
@@ -126,6 +139,7 @@ class Site:
                         status=control.status,
                         catalogue=control.backups,
                         leases=control.leases,
+                        instruments=self.counts,
                     )
                 ),
                 gaps=gaps if self.backs_up_after_gaps else None,
@@ -237,6 +251,23 @@ def test_what_a_job_raises_decides_the_end(
     command = site.insert(command="backup")
     site.reach(site.coordinator(), command, State(state))
     assert code == site.error(command)
+
+
+def test_metrics_are_told_while_an_agent_leads() -> None:
+    """What the cluster is like, from the first look to the end; and each job that it ended."""
+    site = Site()
+    coordinator = site.coordinator()
+    assert not site.is_told()
+    done = site.insert(command="backup")
+    site.clock.move(2)
+    site.reach(coordinator, done, State.DONE)
+    assert site.is_told()
+    labels = {"command": "backup", "state": "done"}
+    name = "backstay_command_duration_seconds_count"
+    # Counted just after the end is written down.
+    eventually(lambda: site.counts.registry.get_sample_value(name, labels) == 1, 20)
+    coordinator.resign("the test ends")
+    assert not site.is_told()
 
 
 def test_only_the_holder_of_the_lease_acts() -> None:

@@ -6,6 +6,7 @@ from agent.core.flow import Stop, WorkerGroup
 from agent.core.keeper import Held, Keeper
 from agent.daemon.dispatcher import Dispatcher, DispatcherPorts
 from agent.model.tasks import Claim
+from agent.ports import TaskEnd
 from tests.fakes.control import MemoryControl
 from tests.fakes.tasks import MemoryTasks
 from tests.testbed.waiting import eventually
@@ -30,7 +31,7 @@ def test_a_claim_that_another_agent_overtook_ends_nothing() -> None:
     board = _Faulty(clock, control.tasks._tokens)
     board.faults = [TransientError("no_primary", "none"), LeaseLost("of task 0")]
 
-    def never(_claim: Claim, _held: Held, _stop: Stop) -> None:
+    def never(_claim: Claim, _held: Held, _stop: Stop) -> TaskEnd:
         raise AssertionError
 
     ports = DispatcherPorts(
