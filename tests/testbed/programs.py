@@ -1,6 +1,7 @@
 """Where `make testbed` has put the servers."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,12 @@ def mongosh() -> Program:
     own_node = TESTBED / "node/bin"
     search = os.environ.get("PATH", os.defpath)
     return Program(path=path, environment={"PATH": f"{own_node}{os.pathsep}{search}"})
+
+
+def promtool() -> Program:
+    """Find promtool, the testbed's or this machine's. Raises: ProgramMissingError."""
+    found = shutil.which("promtool")
+    return Program(path=Path(found) if found else _installed(TESTBED / "promtool/usr/bin/promtool"))
 
 
 def _installed(path: Path) -> Path:

@@ -233,9 +233,8 @@ def test_keys_are_told_by_their_end_alone(error: str | None) -> None:
     assert "arn" not in str(found)
 
 
-def test_every_figure_is_in_the_catalogue() -> None:
-    """With exactly the labels that it is said to have."""
-    verdicts = (a_verdict("content", 1),)
+def full_cluster() -> ClusterView:
+    """Return a cluster of which everything is known."""
     oplog = OplogStatus(
         archived_to=at(1), archived_at=NOW, lag_s=0, window_s=1, headroom_s=1, gaps=()
     )
@@ -246,10 +245,20 @@ def test_every_figure_is_in_the_catalogue() -> None:
         oplog=oplog,
         running=Running(command_id=1, command="backup", phase="reading", percent=1, eta_s=None),
     )
+    verified = a_backup(1, verdicts=(a_verdict("content", 1),))
+    return ClusterView(seen_at=NOW, status=status, entries=(verified,))
+
+
+def full_agent() -> AgentView:
+    """Return an agent of which everything is known."""
     keys = {"main": CredentialFacts(source="x", expires_at=NOW)}
     written = replace(an_agent("a:1", NOW, None), node_lag_s=0.0)
-    cluster = told(status, a_backup(1, verdicts=verdicts))
-    agent = list(of_agent(own(written=written, credentials=keys)))
+    return own(written=written, credentials=keys)
+
+
+def test_every_figure_is_in_the_catalogue() -> None:
+    """With exactly the labels that it is said to have."""
+    cluster, agent = list(of_cluster(full_cluster())), list(of_agent(full_agent()))
     for figures, known in ((cluster, CLUSTER), (agent, AGENT)):
         found = {each.name: tuple(each.labels) for each in figures}
         assert {each.name: each.labels for each in known} == found
