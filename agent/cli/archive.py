@@ -1,6 +1,6 @@
 """The archive of the oplog, and what can be restored, each in one line."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from agent.cli import words
@@ -32,18 +32,16 @@ def _parts(archive: Document, picture: Picture) -> tuple[str, ...]:
     )
 
 
-def recoverable_line(ranges: object) -> str:
+def recoverable_line(picture: Picture) -> str:
     """Write the newest range of times that can be restored, and how many there are before it."""
-    if not isinstance(ranges, Sequence) or not ranges:
+    ranges = picture.ranges
+    if not ranges:
         return ""
     newest = ranges[-1]
-    if not isinstance(newest, Mapping):
-        return ""
-    begin, last = newest.get("from"), newest.get("to")
-    if not isinstance(begin, ClusterTime) or not isinstance(last, ClusterTime):
-        return ""
     earlier = len(ranges) - 1
     more = f", and {earlier} earlier range{'s' if earlier > 1 else ''}" if earlier else ""
-    if begin == last:
-        return f"{words.moment(last.wall)}{more}"
-    return f"{words.moment(begin.wall)} to {words.moment(last.wall)}{more}"
+    if not picture.is_led and picture.told_at is not None:
+        more += f" (as of {words.moment(picture.told_at)})"
+    if newest.begin == newest.last:
+        return f"{words.moment(newest.last.wall)}{more}"
+    return f"{words.moment(newest.begin.wall)} to {words.moment(newest.last.wall)}{more}"

@@ -113,3 +113,5 @@ class Program:
     clock: Clock
     look_s: float
     """Seconds between looks at a command that is followed."""
+    watch_s: float
+    """Seconds between looks at a status that is watched."""

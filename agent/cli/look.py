@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 
 import click
-from rich.console import Group
-from rich.live import Live
 
 from agent.cli.console import Console, Document
 from agent.cli.exits import Exit
@@ -13,13 +11,17 @@ from agent.cli.follow import follow
 from agent.cli.options import verb
 from agent.cli.overview import overview
 from agent.cli.session import Session, session
-from agent.cli.verdict import Picture, is_safe, sentence, troubles
-from agent.cli.views import backup_facts, backup_table, command_facts
-from agent.core.errors import PermanentError, TransientError
-from agent.core.flow import Stop
+from agent.cli.verdict import Picture, advice, is_safe, sentence, troubles, unsafe_since
+from agent.cli.views import (
+    backup_facts,
+    backup_table,
+    command_facts,
+    newest_first,
+    timeline_lines,
+)
+from agent.cli.watch import watched
+from agent.core.errors import PermanentError
 from agent.model.backups import BackupEntry
-
-_WATCH_S = 2.0
 
 
 @click.command(name="list")
@@ -27,15 +29,19 @@ _WATCH_S = 2.0
 @session
 def list_(at: Session) -> int:
     """List the backups, newest first."""
-    entries = sorted(
-        at.console.catalogue.entries(), key=lambda entry: entry.consistent_at, reverse=True
-    )
     if at.screen.is_json:
-        at.screen.document([entry_document(entry) for entry in entries])
-    elif entries:
-        at.screen.table(backup_table(entries, at.console.status.server_now()))
-    else:
+        entries = at.console.catalogue.entries()
+        at.screen.document([entry_document(entry) for entry in newest_first(entries)])
+        return Exit.DONE
+    picture = look(at.console)
+    if not picture.entries:
         at.screen.say("There is no backup.")
+        return Exit.DONE
+    width = at.screen.out.width
+    at.screen.table(backup_table(newest_first(picture.entries), picture.now, width=width))
+    at.screen.say("")
+    for line in timeline_lines(picture, width=width, encoding=at.screen.out.encoding):
+        at.screen.say(line)
     return Exit.DONE
 
 
@@ -95,29 +101,13 @@ def entry_document(entry: BackupEntry) -> Mapping[str, object]:
 def status(at: Session, *, watch: bool) -> int:
     """Say whether the data is safe, and show agents, backups and problems."""
     picture = look(at.console)
-    if watch and not at.screen.is_json:
-        return _watched(at, picture)
     if at.screen.is_json:
         at.screen.document(status_document(picture))
+    elif watch:
+        return watched(at.program.watch_s, at.screen, picture, lambda: look(at.console))
     else:
-        for part in overview(picture):
-            at.screen.table(part)
-    return Exit.DONE if is_safe(picture) else Exit.NOT_SAFE
-
-
-def _watched(at: Session, picture: Picture) -> int:
-    stop = Stop()
-    with Live(Group(*overview(picture)), console=at.screen.out, auto_refresh=False) as live:
-        try:
-            while not stop.wait(_WATCH_S):
-                try:
-                    picture = look(at.console)
-                except TransientError as error:
-                    live.update(f"The replica set cannot be asked: {error.message}", refresh=True)
-                else:
-                    live.update(Group(*overview(picture)), refresh=True)
-        except KeyboardInterrupt:
-            pass
+        for part in overview(picture, at.screen.out):
+            at.screen.part(part)
     return Exit.DONE if is_safe(picture) else Exit.NOT_SAFE
 
 
@@ -136,6 +126,8 @@ def status_document(picture: Picture) -> Document:
     return {
         "safe": is_safe(picture),
         "sentence": sentence(picture),
+        "since": unsafe_since(picture),
+        "advice": advice(picture),
         "now": picture.now,
         "problems": [asdict(trouble) for trouble in troubles(picture)],
         "agents": [

@@ -28,4 +28,5 @@ def real_program() -> Program:
         check_here=wiring.check_here,
         clock=SystemClock(),
         look_s=0.3,
+        watch_s=2.0,
     )

@@ -53,6 +53,13 @@ class Screen:
         for line in captured.get().splitlines():
             click.echo(line.rstrip())
 
+    def part(self, part: RenderableType) -> None:
+        """Print a sentence or a table; only a terminal folds sentences."""
+        if isinstance(part, Text) and not self.out.is_terminal:
+            self.say(part)
+        else:
+            self.table(part)
+
     def failure(self, failure: Failure) -> None:
         """Print an error as people read it: the message, then what to do about it."""
         self.err.print(Text.assemble(("error: ", "bold red"), failure.message), soft_wrap=True)

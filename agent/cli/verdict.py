@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from agent.cli import words
 from agent.cli.console import Document
-from agent.cli.sight import number
+from agent.cli.restorable import ranges_of
 from agent.model.backups import BackupEntry, newest
+from agent.model.coverage import Recoverable
 from agent.model.nodes import STALE_S
 from agent.model.status import AgentStatus
 
@@ -20,6 +21,7 @@ class Trouble:
     message: str
     hint: str
     since: datetime | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,22 @@ class Picture:
     @property
     def is_led(self) -> bool:
         """Whether a coordinator wrote the cluster's status lately."""
+        told_at = self.told_at
+        return told_at is not None and self.now - told_at <= timedelta(seconds=STALE_S)
+
+    @property
+    def told_at(self) -> datetime | None:
+        """When a coordinator wrote the cluster's status last, if ever."""
         written = (self.cluster or {}).get("updated_at")
-        return isinstance(written, datetime) and self.now - written <= timedelta(seconds=STALE_S)
+        return written if isinstance(written, datetime) else None
+
+    @property
+    def ranges(self) -> tuple[Recoverable, ...]:
+        """The times that can be restored, as a coordinator told last; ascending.
+
+        They still stand when nobody tells any more: what is in the storage stays there.
+        """
+        return ranges_of((self.cluster or {}).get("recoverable"))
 
 
 def troubles(picture: Picture) -> tuple[Trouble, ...]:
@@ -74,6 +90,7 @@ def _seen_from_here(picture: Picture) -> list[Trouble]:
                 level="error",
                 message="no agent is there",
                 hint="start `backstay run` beside each node",
+                since=max((agent.updated_at for agent in picture.agents), default=None),
             )
         ]
     if not picture.is_led:
@@ -82,6 +99,7 @@ def _seen_from_here(picture: Picture) -> list[Trouble]:
                 level="error",
                 message="no agent coordinates, so no command is taken",
                 hint="this should pass within 20 seconds; if not, see the agents' logs",
+                since=picture.told_at,
             )
         ]
     return []
@@ -95,36 +113,80 @@ def _trouble(problem: Document) -> Trouble:
         message=str(problem.get("message", "")),
         hint=str(problem.get("hint", "")),
         since=since if isinstance(since, datetime) else None,
+        code=str(problem.get("code", "")),
     )
 
 
 def is_safe(picture: Picture) -> bool:
     """Whether there is a backup, and nothing is broken that a next one or the archive needs."""
-    return picture.last is not None and not any(
-        trouble.level == "error" for trouble in troubles(picture)
-    )
+    return picture.last is not None and not errors(picture)
+
+
+def errors(picture: Picture) -> tuple[Trouble, ...]:
+    """Return the problems that make the data unsafe."""
+    return tuple(trouble for trouble in troubles(picture) if trouble.level == "error")
+
+
+def unsafe_since(picture: Picture) -> datetime | None:
+    """Return since when something has been wrong, None if nothing is or nobody knows."""
+    return min((each.since for each in errors(picture) if each.since is not None), default=None)
 
 
 def sentence(picture: Picture) -> str:
-    """Say whether the data is safe, and why."""
+    """Answer at once whether the data is safe, since when not, and what can be restored."""
+    found = errors(picture)
+    last = picture.last
+    if not found and last is not None:
+        warnings = len(troubles(picture))
+        many = f", with {warnings} warning{'s' if warnings > 1 else ''}" if warnings else ""
+        age = words.age(last.consistent_at.wall, picture.now)
+        return f"Safe{many}: {_restorable(picture)}; the newest backup is {age} old."
+    since = unsafe_since(picture)
+    begun = f" since {words.moment(since)} ({words.age(since, picture.now)})" if since else ""
+    if not found:
+        return "Not safe: there is no backup."
+    more = f" (and {len(found) - 1} more error{'s' if len(found) > 2 else ''})"  # noqa: PLR2004
+    why = found[0].message + (more if len(found) > 1 else "")
+    return f"Not safe{begun}: {why}. {_still(picture)}"
+
+
+def advice(picture: Picture) -> str:
+    """Say what to do about what makes the data unsafe; "" if nothing does."""
+    found = errors(picture)
+    if found:
+        return found[0].hint
+    return "" if picture.last else "make one now: `backstay backup`"
+
+
+def _restorable(picture: Picture) -> str:
+    """Say what can be restored; there is a backup."""
+    ranges = picture.ranges
+    if not ranges:
+        return _backups(picture)
+    newest_range = ranges[-1]
+    begin, last = newest_range.begin.wall, newest_range.last.wall
+    earlier = len(ranges) - 1
+    more = f" (and {earlier} earlier range{'s' if earlier > 1 else ''})" if earlier else ""
+    if begin == last:
+        return _backups(picture)
+    end = words.ago(last, picture.now) if picture.is_led else words.moment(last)
+    return f"every second from {words.moment(begin)} to {end} can be restored{more}"
+
+
+def _backups(picture: Picture) -> str:
+    many = sum(not entry.is_damaged for entry in picture.entries)
+    if many == 0:
+        return "no backup that is known to be whole"
+    if many == 1:
+        return "one backup can be restored, and no other time"
+    return f"{many} backups can be restored, and no times between them"
+
+
+def _still(picture: Picture) -> str:
+    """Say what an operator has in the worst case."""
     last = picture.last
     if last is None:
-        return "Not safe: there is no backup."
-    newest_is = f"the newest backup is {words.age(last.consistent_at.wall, picture.now)} old"
-    found = troubles(picture)
-    errors = [trouble for trouble in found if trouble.level == "error"]
-    if errors:
-        return f"Not safe: {errors[0].message}; {newest_is}."
-    there = f"{len(picture.present)} of {len(picture.agents)} agents are there"
-    why = ", ".join(each for each in (newest_is, _archived(picture), there) if each)
-    if found:
-        many = "1 warning" if len(found) == 1 else f"{len(found)} warnings"
-        return f"Safe, with {many}: {why}."
-    return f"Safe: {why}."
-
-
-def _archived(picture: Picture) -> str:
-    if picture.archive is None or (picture.cluster or {}).get("archiver") is None:
-        return ""
-    lag_s = number(picture.archive, "lag_s")
-    return f"all but the last {words.duration(lag_s)} of writes are archived"
+        return "There is no backup."
+    age = words.age(last.consistent_at.wall, picture.now)
+    text = f"{_restorable(picture)}; the newest backup is {age} old."
+    return f"Still there: {text}"

@@ -2,41 +2,94 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
 from agent.cli import words
+from agent.cli.archive import recoverable_line
 from agent.cli.console import Document
 from agent.cli.progress import figures, phase_words
 from agent.cli.results import show_result
 from agent.cli.screen import Screen, columns, facts
 from agent.cli.sight import sight_of
+from agent.cli.timeline import axis, glyphs_for, timeline
+from agent.cli.verdict import Picture
 from agent.model.backups import BackupEntry
 from agent.model.commands import AGENT_FIELDS
+from agent.model.coverage import Recoverable
 from agent.model.verdict import Verdict
 
+# Columns that a table with everything needs, and beyond which a drawn line tells no more.
+_WIDE: Final = 120
+_WIDEST_LINE: Final = 120
 
-def backup_table(entries: Sequence[BackupEntry], now: datetime) -> Table:
-    """Return a line for each backup."""
-    table = columns(
-        "backup", "consistent at (UTC)", "documents", "data", "stored", "storage", "verified", "",
-        right=("documents", "data", "stored"),
+
+def newest_first(entries: Sequence[BackupEntry]) -> list[BackupEntry]:
+    """Return the backups as people look for them."""
+    return sorted(entries, key=lambda each: (each.consistent_at, each.backup_id), reverse=True)
+
+
+def backup_table(entries: Sequence[BackupEntry], now: datetime, *, width: int) -> Table:
+    """Return a line for each backup; a narrow screen has no room for everything."""
+    is_wide = width >= _WIDE
+    left_out = () if is_wide else ("consistent at (UTC)", "documents")
+    names = (
+        "backup", "consistent at (UTC)", "age", "documents", "data", "stored", "storage",
+        "verified", "",
     )  # fmt: skip
+    shown = [name for name in names if name not in left_out]
+    table = columns(*shown, right=("age", "documents", "data", "stored"))
     for column in table.columns[:-1]:
         column.no_wrap = True
     for entry in entries:
-        table.add_row(
-            entry.backup_id,
-            words.moment(entry.consistent_at.wall).removesuffix(" UTC"),
-            words.count(entry.docs),
-            words.size(entry.bytes),
-            words.size(entry.stored_bytes),
-            entry.storage,
-            _verified(entry, now),
-            Text(_remark(entry), style="dim"),
-        )
+        cells: dict[str, str | Text] = {
+            "backup": entry.backup_id,
+            "consistent at (UTC)": words.moment(entry.consistent_at.wall).removesuffix(" UTC"),
+            "age": words.age(entry.consistent_at.wall, now),
+            "documents": words.count(entry.docs),
+            "data": words.size(entry.bytes),
+            "stored": words.size(entry.stored_bytes),
+            "storage": entry.storage,
+            "verified": _verified(entry, now),
+            "": Text(_remark(entry), style="dim"),
+        }
+        table.add_row(*(_cell(cells[name]) for name in shown))
     return table
+
+
+def _cell(value: str | Text) -> Text:
+    return value if isinstance(value, Text) else Text(value)
+
+
+def timeline_lines(picture: Picture, *, width: int, encoding: str) -> list[str]:
+    """Return what can be restored as a drawing of some lines, and in words."""
+    glyphs = glyphs_for(encoding)
+    ranges = picture.ranges
+    if not ranges:
+        # Nobody has told: each whole backup is at least its own time.
+        whole = (each for each in picture.entries if not each.is_damaged and not each.namespaces)
+        ranges = tuple(
+            Recoverable(begin=each.consistent_at, last=each.consistent_at) for each in whole
+        )
+    line = timeline(
+        picture.entries, ranges, picture.now, width=min(width, _WIDEST_LINE), glyphs=glyphs
+    )
+    if line is None:
+        return []
+    meanings = (
+        (glyphs.full, "restorable to any second", line.cells),
+        (glyphs.part, "in part", line.cells),
+        (glyphs.none, "not", line.cells),
+        (glyphs.backup, "backup", line.marks),
+        (glyphs.limited, "backup of some collections", line.marks),
+        (glyphs.damaged, "damaged", line.marks),
+    )
+    legend = "  ".join(f"{sign} {meaning}" for sign, meaning, used in meanings if sign in used)
+    told = recoverable_line(picture)
+    said = [f"recoverable: {told}"] if told else []
+    return [*said, line.cells, line.marks, axis(line, picture.now), legend]
 
 
 def _verified(entry: BackupEntry, now: datetime) -> Text:

@@ -21,6 +21,8 @@ class FakeDocuments:
     stored: dict[str, dict[str, object]] = field(default_factory=dict)
     script: list[Mapping[str, object] | BaseException] = field(default_factory=list)
     cluster_document: Document | None = None
+    clusters: list[Document | BaseException | None] = field(default_factory=list)
+    """What looks at the cluster find, one after the other, before `cluster_document`."""
     role_documents: list[Document] = field(default_factory=list)
     schedule_documents: list[Document] = field(default_factory=list)
 
@@ -48,6 +50,11 @@ class FakeDocuments:
 
     def cluster(self) -> Document | None:
         """Return the cluster's document."""
+        if self.clusters:
+            found = self.clusters.pop(0)
+            if isinstance(found, BaseException):
+                raise found
+            return found
         return self.cluster_document
 
 

@@ -86,6 +86,7 @@ class Terminal:
             check_here=lambda _: self.found_here,
             clock=SteppingClock(),
             look_s=0.0,
+            watch_s=0.0,
         )
 
 

@@ -2,9 +2,14 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from rich.console import Console as Rich
 
+from agent.cli.overview import overview
+from agent.cli.verdict import Picture
+from agent.core.errors import TransientError
 from agent.model.cluster_time import ClusterTime
 from agent.model.verdict import Verdict
 from tests.fakes.console import NOW
@@ -35,7 +40,10 @@ def _first_line(text: str) -> str:
 def test_status_says_first_that_all_is_safe(terminal: Terminal) -> None:
     """One sentence, before anything else."""
     ended = terminal("status")
-    expected = "Safe: the newest backup is 2 hours old, 3 of 3 agents are there."
+    expected = (
+        "Safe: 2 backups can be restored, and no times between them; the newest backup is 2 hours"
+        " old."
+    )
     assert (0, expected) == (ended.exit_code, _first_line(ended.stdout))
 
 
@@ -59,7 +67,6 @@ def test_a_stale_agent_is_shown_as_not_there(terminal: Terminal) -> None:
     """A document over 15 seconds old belongs to an agent that is not there."""
     terminal.console.agent_list = [an_agent("a:27017", age_s=15), an_agent("b:27017", age_s=16)]
     lines = terminal("status").stdout.splitlines()
-    assert "1 of 2 agents are there" in lines[0]
     (gone,) = (line for line in lines if line.startswith("b:27017"))
     (present,) = (line for line in lines if line.startswith("a:27017"))
     assert "not there" in gone
@@ -72,15 +79,16 @@ def test_without_agents_it_is_not_safe(terminal: Terminal) -> None:
     terminal.console.documents.cluster_document = a_cluster(age_s=3600)
     ended = terminal("status")
     assert 8 == ended.exit_code
-    assert "Not safe: no agent is there; the newest backup is 2 hours old." == _first_line(
-        ended.stdout
-    )
+    first, second = ended.stdout.splitlines()[:2]
+    assert first.startswith("Not safe since 2026-11-21 19:15:12 UTC (1 hour): no agent is there.")
+    assert "Do: start `backstay run` beside each node" == second
 
 
 def test_without_a_coordinator_it_is_not_safe(terminal: Terminal) -> None:
     """Agents alone take no command."""
     terminal.console.documents.cluster_document = a_cluster(age_s=16)
-    assert "Not safe: no agent coordinates" in terminal("status").stdout
+    first = _first_line(terminal("status").stdout)
+    assert first.startswith("Not safe since 2026-11-21 20:14:56 UTC (16 s): no agent coordinates")
 
 
 def test_an_error_makes_it_not_safe_and_comes_first(terminal: Terminal) -> None:
@@ -91,9 +99,9 @@ def test_an_error_makes_it_not_safe_and_comes_first(terminal: Terminal) -> None:
     )
     ended = terminal("status")
     assert 8 == ended.exit_code
-    assert _first_line(ended.stdout).startswith("Not safe: the storage does not answer;")
+    assert _first_line(ended.stdout).startswith("Not safe: the storage does not answer. ")
     shown = ended.stdout
-    assert shown.index("hint: look at the bucket") < shown.index("hint: start it")
+    assert shown.index("Do: look at the bucket") < shown.index("hint: start it")
 
 
 def test_a_warning_leaves_it_safe(terminal: Terminal) -> None:
@@ -115,13 +123,9 @@ def test_status_shows_what_runs(terminal: Terminal) -> None:
 
 
 def test_status_shows_the_archive_in_a_line(terminal: Terminal) -> None:
-    """How far, how long ago, how late, how long it may fail; and the sentence has the lag."""
+    """How far, how long ago, how late, how long it may fail."""
     terminal.console.documents.cluster_document = a_cluster(**an_archive())
     lines = terminal("status").stdout.splitlines()
-    assert lines[0] == (
-        "Safe: the newest backup is 2 hours old, all but the last 4 s of writes are archived,"
-        " 3 of 3 agents are there."
-    )
     (line,) = (line for line in lines if line.strip().startswith("archive "))
     expected = "up to 2026-11-21 20:15:07 UTC, stored 3 s ago, lag 4 s, headroom 1 d 0 h"
     assert expected == line.split("archive", 1)[1].strip()
@@ -136,7 +140,7 @@ def test_status_shows_an_archive_that_nobody_keeps(terminal: Terminal) -> None:
     terminal.console.documents.cluster_document = a_cluster(error, **archive)
     ended = terminal("status")
     assert 8 == ended.exit_code
-    assert "Not safe: nobody archives the oplog;" in _first_line(ended.stdout)
+    assert "Not safe: nobody archives the oplog. " in _first_line(ended.stdout)
     (line,) = (line for line in ended.stdout.splitlines() if line.strip().startswith("archive "))
     assert "nobody archives now, up to 2026-11-21 20:15:07 UTC, " in line
     assert "lag 6 min 40 s" in line
@@ -204,7 +208,7 @@ def test_status_as_json(terminal: Terminal) -> None:
 def test_list_is_newest_first(terminal: Terminal) -> None:
     """The backup that one would restore stands on top."""
     lines = terminal("list").stdout.splitlines()
-    assert ["20261121T181512Z", "20261120T181512Z"] == [line.split()[0] for line in lines[1:]]
+    assert ["20261121T181512Z", "20261120T181512Z"] == [line.split()[0] for line in lines[1:3]]
     assert "2026-11-21 18:15:12" in lines[1]
 
 
@@ -293,3 +297,76 @@ def test_show_of_nothing(terminal: Terminal) -> None:
     ended = terminal("show", "nonsense")
     assert 1 == ended.exit_code
     assert "neither a backup nor a command nonsense" in ended.stderr
+
+
+def test_watch_elsewhere_than_at_a_terminal_tells_what_changes(terminal: Terminal) -> None:
+    """A line at first and one for each new answer; Ctrl-C ends it, with what was true last."""
+    sound = terminal.console.documents.cluster_document
+    error = {"level": "error", "message": "the storage is away", "hint": "", "since": NOW}
+    terminal.console.documents.clusters = [sound, sound, a_cluster(error), KeyboardInterrupt()]
+    ended = terminal("status", "--watch")
+    assert 8 == ended.exit_code
+    lines = [line.split("  ")[1] for line in ended.stdout.splitlines()]
+    assert ["Safe: 2 ", "Not safe"] == [line[:8] for line in lines]
+
+
+def test_watch_bears_an_election(terminal: Terminal) -> None:
+    """It says once that nobody answers, and goes on when somebody does."""
+    away = TransientError("mongodb_unreachable", "nobody answers")
+    sound = terminal.console.documents.cluster_document
+    terminal.console.documents.clusters = [sound, away, away, sound, KeyboardInterrupt()]
+    ended = terminal("status", "--watch")
+    assert 0 == ended.exit_code
+    told = ["Safe: " in line for line in ended.stdout.splitlines()]
+    assert [True, False, True] == told
+    assert "The replica set cannot be asked: nobody answers" in ended.stdout
+
+
+def test_status_shows_what_schedules_do_next(terminal: Terminal) -> None:
+    """The nearest first; whatever is odd in them is left out."""
+    runs = [
+        {"schedule": "weekly", "command": "verify", "at": NOW + timedelta(days=3)},
+        {"schedule": "nightly", "command": {"command": "backup"}, "at": NOW + timedelta(hours=6)},
+        {"schedule": "odd", "at": None},
+        "odder",
+    ]
+    terminal.console.documents.cluster_document = a_cluster(next_runs=runs)
+    lines = [line.strip() for line in terminal("status").stdout.splitlines()]
+    first = lines.index("next           backup (nightly) in 6 h 00 min, 2026-11-22 02:15:12 UTC")
+    assert "verify (weekly) in 3 d 0 h, 2026-11-24 20:15:12 UTC" == lines[first + 1]
+    assert "odd" not in "".join(lines)
+
+
+@pytest.mark.parametrize("lines", [12, 24, 40])
+def test_status_fits_the_terminal_whatever_is_wrong(lines: int) -> None:
+    """Long problems, many agents with long names, many runs: 80 columns, and no line too many."""
+    long = "the oplog from 2026-11-21T20:15:12Z to 2026-11-21T20:19:12Z was never archived: " * 2
+    troubles = [{"level": "error", "message": long, "hint": long, "since": NOW}] * 7
+    runs = [{"schedule": f"s{n}", "command": "backup", "at": NOW} for n in range(9)]
+    picture = Picture(
+        now=NOW,
+        agents=[an_agent(f"database-{n}.eu-west-1.example.net:27017") for n in range(9)],
+        entries=[a_backup()],
+        cluster=a_cluster(*troubles, next_runs=runs, **an_archive()),
+    )
+    on = Rich(file=StringIO(), force_terminal=True, width=80, height=lines)
+    parts = overview(picture, on)
+    drawn = [line for part in parts for line in on.render_lines(part, pad=False)]
+    assert len(drawn) < lines or lines == 12
+    assert "Not safe since" in "".join(each.text for each in drawn[0])
+
+
+def test_list_draws_what_can_be_restored(terminal: Terminal) -> None:
+    """Full where every second can be, a mark for each backup, and what the signs mean."""
+    newest, oldest = terminal.console.entry_list[1], terminal.console.entry_list[0]
+    ranges = [{"from": oldest.consistent_at, "to": ClusterTime(int(NOW.timestamp()) - 4, 1)}]
+    terminal.console.documents.cluster_document = a_cluster(recoverable=ranges)
+    told, cells, marks, ends, legend = terminal("list").stdout.splitlines()[-5:]
+    assert told.startswith("recoverable: 2026-11-20 18:15:12 UTC to 2026-11-21 20:15:08 UTC")
+    assert {"█"} == set(cells)
+    assert 110 == marks.index("▲", 1)
+    assert "▲" == marks[0]
+    assert ends.startswith("2026-11-20 18:15")
+    assert ends.endswith("now (UTC)")
+    assert "█ restorable to any second  ▲ backup" == legend
+    assert newest.backup_id in terminal("list").stdout

@@ -93,16 +93,3 @@ def test_without_schedules_it_says_so(terminal: Terminal) -> None:
     terminal.console.documents.schedule_documents = []
     assert terminal("schedules").stdout.startswith("There is no schedule.")
     assert [] == terminal.json("schedules")
-
-
-def test_the_status_has_the_next_run_in_a_line(terminal: Terminal) -> None:
-    """The soonest; none where nothing is scheduled, or nobody leads."""
-    at = datetime(2026, 11, 22, 2, tzinfo=UTC)
-    runs = [{"schedule": "nightly", "at": at, "command": "backup"}]
-    terminal.console.documents.cluster_document = a_cluster(next_runs=runs)
-    expected = "next run backup (nightly) 2026-11-22 02:00:00 UTC, in 5 h 44 min"
-    shown = [" ".join(each.split()) for each in terminal("status").stdout.splitlines()]
-    assert expected in shown
-    for cluster in (a_cluster(next_runs=[]), a_cluster(next_runs=runs, age_s=60)):
-        terminal.console.documents.cluster_document = cluster
-        assert "next run" not in terminal("status").stdout
