@@ -146,6 +146,7 @@ class Coordinator:
                 boards.tasks.remove(job)
                 boards.questions.remove(job)
                 boards.notes.forget(job)
+        self._ports.overview.take_over(boards.status.problems())
         if not boards.catalogue.entries():
             boards.commands.insert({"command": "resync"})
         self._has_begun = True

@@ -1,10 +1,16 @@
 """The cluster's status: what monitoring needs to see at a glance."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agent.daemon.problems import ArchiveRules, ArchiveView, Known, problems_of
+from agent.daemon.problems import (
+    ARCHIVE_STOPPED,
+    ArchiveRules,
+    ArchiveView,
+    Known,
+    problems_of,
+)
 from agent.model.archive import (
     Told,
     as_of,
@@ -14,6 +20,7 @@ from agent.model.archive import (
     recoverable_from,
 )
 from agent.model.backups import BackupEntry, newest
+from agent.model.commands import Ended
 from agent.model.leases import ARCHIVER
 from agent.model.status import (
     AgentStatus,
@@ -28,7 +35,11 @@ from agent.ports import NO_INSTRUMENTS, BackupCatalogue, Instruments, LeaseStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverviewPorts:
-    """What the overview looks at; ``storage`` is the label of the main storage."""
+    """What the overview looks at; ``storage`` is the label of the main storage.
+
+    ``last_backup`` tells how the last backup command ended; ``further`` tells problems that this
+    agent itself has as the coordinator.
+    """
 
     replset: str
     storage: str
@@ -36,6 +47,8 @@ class OverviewPorts:
     status: StatusBoard
     catalogue: BackupCatalogue
     leases: LeaseStore
+    last_backup: Callable[[], Ended | None] = lambda: None
+    further: Callable[[], Sequence[Problem]] = tuple
     instruments: Instruments = NO_INSTRUMENTS
 
 
@@ -47,6 +60,14 @@ class Overview:
         self._known: dict[tuple[str, str], Problem] = {}
         self._told: Told | None = None
         self._idle_since: datetime | None = None
+
+    def take_over(self, standing: Sequence[Problem]) -> None:
+        """Begin to coordinate: what stood under the coordinator before goes on from then."""
+        self._known = {(one.code, one.message): one for one in standing}
+        # Otherwise this problem would be gone until the new coordinator has waited as long.
+        self._idle_since = next(
+            (one.since for one in standing if one.code == ARCHIVE_STOPPED), None
+        )
 
     def look(
         self, coordinator: str, running: Running | None, timetable: Timetable | None = None
@@ -66,8 +87,10 @@ class Overview:
                 archive=archive,
                 running=running,
                 timetable=timetable,
+                last_backup=ports.last_backup(),
             )
         )
+        found += ports.further()
         self._known = {(one.code, one.message): self._dated(one) for one in found}
         status = ClusterStatus(
             replset=ports.replset,

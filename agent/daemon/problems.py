@@ -5,16 +5,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from agent.daemon import agent_problems
+from agent.daemon.backup_problems import of_last
 from agent.daemon.key_problems import of_storage
 from agent.daemon.schedule_problems import of_schedules
 from agent.model.archive import has_base
 from agent.model.backups import BackupEntry, instead_of, newest
 from agent.model.cluster_time import ClusterTime
+from agent.model.commands import Ended
 from agent.model.coverage import Span
 from agent.model.nodes import STALE_S
 from agent.model.status import OPLOG_GAP, AgentStatus, ArchiveReport, Problem, Running
 from agent.model.timetable import Timetable
 
+ARCHIVE_STOPPED: Final = "archive_stopped"
 # Longer than a takeover after the archiver's agent was killed.
 MOST_IDLE_S: Final = 30.0
 # The archive is behind if it lags more than this, and more than so many intervals.
@@ -53,7 +57,10 @@ class ArchiveView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Everything that problems are found in, as of ``now`` by the server's clock."""
+    """Everything that problems are found in, as of ``now`` by the server's clock.
+
+    ``last_backup``: how the last backup command ended, successful or not.
+    """
 
     now: datetime
     agents: Sequence[AgentStatus]
@@ -61,6 +68,7 @@ class Known:
     archive: ArchiveView
     running: Running | None = None
     timetable: Timetable = field(default_factory=Timetable)
+    last_backup: Ended | None = None
 
 
 def problems_of(known: Known) -> list[Problem]:
@@ -76,6 +84,7 @@ def problems_of(known: Known) -> list[Problem]:
 
 
 def _of_agents(known: Known) -> Iterator[Problem]:
+    present = []
     for agent in known.agents:
         if known.now - agent.updated_at > timedelta(seconds=STALE_S):
             yield Problem(
@@ -87,9 +96,13 @@ def _of_agents(known: Known) -> Iterator[Problem]:
             )
         else:
             yield from of_storage(agent, known.now)
+            yield from agent_problems.of_agent(agent, known.now)
+            present.append(agent)
+    yield from agent_problems.between(present, known.now)
 
 
 def _of_backups(known: Known) -> Iterator[Problem]:
+    yield from of_last(known.last_backup)
     if not known.entries:
         yield Problem(
             code="no_backup",
@@ -117,7 +130,7 @@ def _of_archive(known: Known) -> Iterator[Problem]:
         return
     if archive.idle_since and known.now - archive.idle_since > timedelta(seconds=MOST_IDLE_S):
         yield Problem(
-            code="archive_stopped",
+            code=ARCHIVE_STOPPED,
             level="error",
             message="nobody archives the oplog",
             hint="the agents' logs say why; what the oplog loses meanwhile is lost for good",

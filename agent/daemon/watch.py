@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from agent.core.clock import Clock
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared, Stop
 from agent.core.log import Log
@@ -84,14 +85,18 @@ class NodeWatch:
         board: StatusBoard,
         reports: Reports,
         log: Log,
+        *,
+        clock: Clock,
     ) -> None:
         self._itself = itself
         self._reader = reader
         self._board = board
         self._reports = reports
         self._log = log
+        self._clock = clock
         self._seen: Shared[_Seen | None] = Shared(None)
         self._written: Shared[AgentStatus | None] = Shared(None)
+        self._state: tuple[str, datetime] | None = None
 
     def run(
         self, stop: Stop, turned: Callable[[AgentStatus | None], None] = lambda _told: None
@@ -116,7 +121,10 @@ class NodeWatch:
     def beat(self) -> AgentStatus:
         """Look at the node once, write it down, and read what the others wrote."""
         own = self._reader.facts()
-        status = self._status(own)
+        server_now, skew_s = self._compare_clocks()
+        if self._state is None or self._state[0] != own.state:
+            self._state = (own.state, server_now)
+        status = replace(self._status(own), clock_skew_s=skew_s, node_state_since=self._state[1])
         self._board.write_agent(status)
         self._written.set(status)
         agents = self._board.agents()
@@ -124,7 +132,7 @@ class NodeWatch:
             _Seen(
                 own=own,
                 others=tuple(_facts(one) for one in agents if one.name != self._itself.name),
-                server_now=self._board.server_now(),
+                server_now=server_now,
             )
         )
         return status
@@ -132,6 +140,18 @@ class NodeWatch:
     def written(self) -> AgentStatus | None:
         """Return what was written down last; its time is this host's."""
         return self._written.get()
+
+    def _compare_clocks(self) -> tuple[datetime, float]:
+        """Return the primary's time, and the seconds that this host is certainly ahead of it.
+
+        The answer was made at some moment between the question and its arrival: only what lies
+        outside of that counts, so that a slow network is no skew.
+        """
+        asked_at = self._clock.now()
+        server_now = self._board.server_now()
+        behind_s = (server_now - self._clock.now()).total_seconds()
+        ahead_s = (asked_at - server_now).total_seconds()
+        return server_now, max(0.0, ahead_s) - max(0.0, behind_s)
 
     def may_read(self) -> bool:
         """Whether this agent may claim backup tasks, as far as it knows."""

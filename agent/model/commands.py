@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from agent.core.errors import PermanentError
 from agent.model.cluster_time import ClusterTime
+from agent.model.outcome import Failure
 from agent.model.roles import ROLE_ARN, ROLE_NAME
 from agent.model.states import State
 from agent.model.verdict import Depth
@@ -268,6 +269,16 @@ class CommandRecord:
     state: State | None
     created_at: datetime | None
     token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a command ended, and when; ``failure`` is None unless it failed."""
+
+    command_id: object
+    state: State
+    finished_at: datetime
+    failure: Failure | None
 
 
 def parse(options: Mapping[str, object]) -> Request:

@@ -102,7 +102,11 @@ class OplogStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStatus:
-    """The document ``agent:<host:port>``."""
+    """The document ``agent:<host:port>``.
+
+    ``clock_skew_s``: seconds that the clock of the agent's host is ahead of the primary's.
+    ``node_state_since``: when its node was first seen in ``node_state``, by the server's clock.
+    """
 
     name: str
     node_state: str
@@ -116,6 +120,8 @@ class AgentStatus:
     storage: StorageStatus
     archive: ArchiveReport | None = None
     access: tuple[StorageAccess, ...] = ()
+    clock_skew_s: float | None = None
+    node_state_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

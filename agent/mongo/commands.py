@@ -5,18 +5,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bson import Int64, ObjectId
+from pymongo import DESCENDING
 from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
 from agent.core.errors import LeaseLost, PermanentError
-from agent.model.commands import AGENT_FIELDS, CommandRecord
+from agent.model.commands import AGENT_FIELDS, CommandRecord, Ended
 from agent.model.leases import COORDINATOR
-from agent.model.outcome import Outcome
+from agent.model.outcome import Failure, Outcome
 from agent.model.progress import Progress
 from agent.model.states import END_STATES, State, may_move
 from agent.mongo.connect import Document
 from agent.mongo.control import COMMANDS
-from agent.mongo.documents import from_bson, to_bson
+from agent.mongo.documents import from_bson, readable, to_bson
 from agent.mongo.errors import translated
 from agent.ports import CommandBoard
 
@@ -46,6 +47,15 @@ class MongoCommands:
         """Return one command, if it exists."""
         found = self._commands.find_one(_is(command_id))
         return None if found is None else _record(found)
+
+    @translated()
+    def last_ended(self, command: str) -> Ended | None:
+        """Return which command of a name was ``done`` or ``failed`` last, if any was."""
+        found = self._commands.find(
+            {"command": command, "state": {"$in": [State.DONE.value, State.FAILED.value]}},
+            {"state": True, "finished_at": True, "error": True},
+        ).sort("finished_at", DESCENDING)
+        return next(readable(_ended, found.limit(1)), None)
 
     @translated()
     def move(self, record: CommandRecord, new: State, token: int, outcome: Outcome) -> bool:
@@ -148,6 +158,18 @@ def _move_of(record: CommandRecord, new: State, token: int, outcome: Outcome) ->
             "hint": failure.hint,
         }
     return {"$set": values} | ({"$currentDate": times} if times else {})
+
+
+def _ended(found: Mapping[str, Any]) -> Ended:
+    error = found.get("error")
+    return Ended(
+        command_id=found["_id"],
+        state=State(found["state"]),
+        finished_at=found["finished_at"],
+        failure=Failure(code=error["code"], message=error["message"], hint=error["hint"])
+        if error
+        else None,
+    )
 
 
 def _record(found: Mapping[str, Any]) -> CommandRecord:

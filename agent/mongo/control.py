@@ -42,7 +42,11 @@ def _wanted() -> tuple[_Wanted, ...]:
         _Wanted(
             name=COMMANDS,
             options=_validated_by(commands_validator()),
-            indexes=(IndexModel([("state", 1)], name="state"),),
+            indexes=(
+                IndexModel([("state", 1)], name="state"),
+                # How the newest backup ended is asked every second, among years of them.
+                IndexModel([("command", 1), ("finished_at", -1)], name="ended"),
+            ),
         ),
         _Wanted(name=SCHEDULES, options=_validated_by(schedules_validator())),
         _Wanted(

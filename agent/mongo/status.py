@@ -58,6 +58,12 @@ class MongoStatus:
             raise LeaseLost(COORDINATOR) from error
 
     @translated()
+    def problems(self) -> Sequence[Problem]:
+        """Return the problems that were written last, whoever did."""
+        found = self._status.find_one({"_id": _CLUSTER}) or {}
+        return list(readable(_to_problem, found.get("problems") or ()))
+
+    @translated()
     def agents(self) -> Sequence[AgentStatus]:
         """Return every agent's document, also stale ones.
 
@@ -106,6 +112,8 @@ def _of_agent(status: AgentStatus) -> Document:
             {"storage": each.storage, "identity": each.identity, "role": each.role}
             for each in status.access
         ],
+        "clock_skew_s": status.clock_skew_s,
+        "node_state_since": status.node_state_since,
     }
 
 
@@ -139,6 +147,8 @@ def _to_agent(found: Mapping[str, Any]) -> AgentStatus:
         storage=StorageStatus(**found["storage"]),
         archive=_to_report(found["archive"]) if found.get("archive") else None,
         access=tuple(StorageAccess(**each) for each in found.get("access", ())),
+        clock_skew_s=found.get("clock_skew_s"),
+        node_state_since=found.get("node_state_since"),
     )
 
 
@@ -201,6 +211,16 @@ def _of_problem(problem: Problem) -> Document:
         "hint": problem.hint,
         "since": problem.since,
     }
+
+
+def _to_problem(found: Mapping[str, Any]) -> Problem:
+    return Problem(
+        code=found["code"],
+        level=found["level"],
+        message=found["message"],
+        hint=found["hint"],
+        since=found["since"],
+    )
 
 
 def _of_last(last: LastBackup) -> Document:

@@ -7,13 +7,13 @@ from typing import Protocol
 
 from agent.model.backups import BackupEntry
 from agent.model.check import Finding
-from agent.model.commands import CommandRecord
+from agent.model.commands import CommandRecord, Ended
 from agent.model.leases import Grant
 from agent.model.outcome import Outcome
 from agent.model.progress import Progress
 from agent.model.schedules import Mark
 from agent.model.states import State
-from agent.model.status import AgentStatus, ClusterStatus, EventLevel
+from agent.model.status import AgentStatus, ClusterStatus, EventLevel, Problem
 from agent.model.tasks import Claim, JobTasks, Record, Task, TaskFailure, TaskReport
 from agent.model.timetable import ScheduleRecord
 from agent.model.verdict import Verdict
@@ -58,6 +58,10 @@ class CommandBoard(Protocol):
 
     def get(self, command_id: object) -> CommandRecord | None:
         """Return one command, if it exists."""
+        ...
+
+    def last_ended(self, command: str) -> Ended | None:
+        """Return which command of a name was ``done`` or ``failed`` last, if any was."""
         ...
 
     def move(
@@ -210,6 +214,10 @@ class StatusBoard(Protocol):
 
     def write_cluster(self, status: ClusterStatus, token: int) -> None:
         """Replace the cluster's document. Raises: LeaseLost if a larger token has written."""
+        ...
+
+    def problems(self) -> Sequence[Problem]:
+        """Return the problems of the cluster's document, by whomever it was written."""
         ...
 
     def agents(self) -> Sequence[AgentStatus]:

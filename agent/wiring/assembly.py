@@ -132,7 +132,7 @@ class Assembly:
         reports = Reports(
             storage=storage.status, archive=self.archive.report, access=self.sources.access
         )
-        return NodeWatch(itself, self.reader, self.once.status, reports, self.log)
+        return NodeWatch(itself, self.reader, self.once.status, reports, self.log, clock=self.clock)
 
     def sights(self, node: NodeWatch, storage: StorageWatch) -> Sights:
         """Return what this agent can see of itself."""
@@ -239,6 +239,7 @@ class Assembly:
                 catalogue=self.once.catalogue,
                 leases=self.once.leases,
                 instruments=self.instruments,
+                last_backup=lambda: self.once.commands.last_ended("backup"),
             )
         )
 

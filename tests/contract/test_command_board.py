@@ -1,5 +1,6 @@
 """What the commands collection keeps to: legal moves, compare-and-set, fencing."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from agent.model.outcome import Failure, Outcome
 from agent.model.progress import Progress
 from agent.model.states import END_STATES, LEGAL_MOVES, State
 from tests.contract.conftest import Control
+from tests.testbed.waiting import eventually
 
 A = Outcome(coordinator="a:1")
 B = Outcome(coordinator="b:1")
@@ -45,6 +47,30 @@ def moved(control: Control, record: CommandRecord, *states: State, token: int = 
         assert control.commands.move(record, state, token, A)
         record = read(control, record.command_id)
     return record
+
+
+def test_how_a_command_ended_last_is_told(control: Control) -> None:
+    """By when it ended, done or failed; one that was canceled or is open says nothing."""
+    assert control.commands.last_ended("backup") is None
+    ended = moved(control, inserted(control), *WAYS[State.DONE])
+    moved(control, inserted(control), *WAYS[State.CANCELED])
+    moved(control, inserted(control), State.ACCEPTED, State.RUNNING)
+    found = control.commands.last_ended("backup")
+    assert found is not None
+    assert (ended.command_id, State.DONE, None) == (found.command_id, found.state, found.failure)
+    assert control.commands.last_ended("restore") is None
+    record = moved(control, inserted(control), State.ACCEPTED, State.RUNNING)
+    failure = Failure(code="c", message="m", hint="h")
+    ended_at = found.finished_at
+    eventually(lambda: control.status.server_now() > ended_at)
+    control.commands.move(record, State.FAILED, 1, replace(A, failure=failure))
+    found = control.commands.last_ended("backup")
+    assert found is not None
+    assert (record.command_id, State.FAILED, failure) == (
+        found.command_id,
+        found.state,
+        found.failure,
+    )
 
 
 def test_an_inserted_command_waits_with_its_options(control: Control) -> None:

@@ -237,6 +237,19 @@ class TestStatus:
         (found,) = control.status.agents()
         assert archive == found.archive
 
+    def test_what_an_agent_tells_of_its_host_comes_back(self, control: Control) -> None:
+        """Its clock, and since when its node is what it is."""
+        told = replace(agent_status("a:1"), clock_skew_s=-7.5, node_state_since=NOW)
+        control.status.write_agent(told)
+        (found,) = control.status.agents()
+        assert (-7.5, NOW) == (found.clock_skew_s, found.node_state_since)
+
+    def test_the_next_coordinator_reads_the_problems(self, control: Control) -> None:
+        """Since when each stands is known to whoever takes over; at first there are none."""
+        assert [] == list(control.status.problems())
+        control.status.write_cluster(CLUSTER, 5)
+        assert list(CLUSTER.problems) == list(control.status.problems())
+
     def test_the_servers_clock_is_utc_and_goes_on(self, control: Control) -> None:
         """Times without a zone would compare with nothing."""
         first = control.status.server_now()

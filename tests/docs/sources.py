@@ -53,6 +53,36 @@ def event_codes() -> Mapping[str, str]:
     return found
 
 
+@cache
+def problem_codes() -> Mapping[str, str]:
+    """Return the code of every problem that the status can show, with its place.
+
+    Raises: AssertionError for a code that is neither a constant nor the name of one.
+    """
+    constants: dict[str, str] = {}
+    calls: list[tuple[str, ast.expr]] = []
+    for path in sorted(AGENT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=str(text))):
+                    constants[name] = text
+                case ast.Call(func=ast.Name(id="Problem"), keywords=keywords):
+                    place = _place(path, node)
+                    calls += [(place, each.value) for each in keywords if each.arg == "code"]
+    codes = {}
+    for place, code in calls:
+        match code:
+            case ast.Constant(value=str(text)):
+                codes[text] = place
+            case ast.Name(id=name) if name in constants:
+                codes[constants[name]] = place
+            case ast.Subscript():  # read from a document, which another place has written
+                continue
+            case _:
+                raise AssertionError(f"{place}: which code is {ast.unparse(code)}?")
+    return codes
+
+
 class _Module:
     """One file: its trees, and the functions in it that make an error of a code they are given."""
 

@@ -2,7 +2,7 @@
 
 from tests.docs import documents
 from tests.docs.documents import OPERATIONS
-from tests.docs.sources import error_codes, event_codes
+from tests.docs.sources import error_codes, event_codes, problem_codes
 
 
 def entries() -> list[str]:
@@ -33,7 +33,7 @@ def test_the_collector_finds_codes_of_every_kind() -> None:
 
 def test_every_code_has_an_entry() -> None:
     """An operator who meets a code finds it: write a row in docs/operations.md, Runbook."""
-    codes = {**error_codes(), **event_codes()}
+    codes = {**error_codes(), **event_codes(), **problem_codes()}
     there = set(entries())
     missing = {code: place for code, place in codes.items() if code not in there}
     assert not missing
@@ -41,7 +41,7 @@ def test_every_code_has_an_entry() -> None:
 
 def test_every_entry_is_of_a_code_that_exists() -> None:
     """Nobody looks for what is not raised any more: remove the row."""
-    gone = set(entries()) - set(error_codes()) - set(event_codes())
+    gone = set(entries()) - set(error_codes()) - set(event_codes()) - set(problem_codes())
     assert not gone
 
 
@@ -56,3 +56,17 @@ def test_every_entry_says_what_it_means() -> None:
     text = documents.section(OPERATIONS, "Runbook")
     unclear = [row for row in documents.rows(text) if len(row) != 3 or not row[1]]
     assert not unclear
+
+
+def test_every_problem_says_what_to_do() -> None:
+    """Whoever is woken by one finds its meaning and a mend; a module's constant is a code too."""
+    problems = problem_codes()
+    assert {"agent_missing", "oplog_gap", "archive_stopped"} <= set(problems)
+    told = {documents.named(row[0]): row for row in _runbook_rows()}
+    unclear = {code: place for code, place in problems.items() if not all(told.get(code, [""]))}
+    assert not unclear
+
+
+def _runbook_rows() -> list[list[str]]:
+    text = documents.section(OPERATIONS, "Runbook")
+    return [list(row) for row in documents.rows(text)]

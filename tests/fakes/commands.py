@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from agent.core.clock import Clock
 from agent.core.errors import LeaseLost, PermanentError
-from agent.model.commands import CommandRecord, parse
+from agent.model.commands import CommandRecord, Ended, parse
 from agent.model.leases import COORDINATOR
 from agent.model.outcome import Outcome
 from agent.model.progress import Progress
@@ -49,6 +49,22 @@ class MemoryCommands:
         with self._lock:
             found = self.commands.get(key(command_id))
             return None if found is None else _record(found)
+
+    def last_ended(self, command: str) -> Ended | None:
+        """Return which command of a name was ``done`` or ``failed`` last, if any was."""
+        with self._lock:
+            found = [
+                Ended(
+                    command_id=each.command_id,
+                    state=each.state,
+                    finished_at=each.shown["finished_at"],
+                    failure=each.shown.get("error"),
+                )
+                for each in self.commands.values()
+                if each.options["command"] == command
+                if each.state is State.DONE or each.state is State.FAILED
+            ]
+            return max(found, key=lambda one: one.finished_at, default=None)
 
     def move(self, record: CommandRecord, new: State, token: int, outcome: Outcome) -> bool:
         """Move a command from the state that ``record`` shows to ``new``."""

@@ -15,7 +15,7 @@ from agent.core.clock import Clock
 from agent.core.errors import LeaseLost
 from agent.model.backups import BackupEntry
 from agent.model.leases import COORDINATOR, LEASE_S, Grant
-from agent.model.status import AgentStatus, ClusterStatus, EventLevel
+from agent.model.status import AgentStatus, ClusterStatus, EventLevel, Problem
 from agent.model.verdict import Verdict, newest_of_each
 from agent.ports import (
     BackupCatalogue,
@@ -144,6 +144,11 @@ class MemoryStatus:
             if self._token > token:
                 raise LeaseLost(COORDINATOR)
             self.cluster, self._token = status, token
+
+    def problems(self) -> Sequence[Problem]:
+        """Return the problems that were written last."""
+        with self._lock:
+            return () if self.cluster is None else self.cluster.problems
 
     def agents(self) -> Sequence[AgentStatus]:
         """Return every agent's document, also stale ones."""

@@ -11,6 +11,8 @@ from agent.model.backups import BackupEntry
 from agent.model.cluster_time import ClusterTime
 from agent.model.coverage import Recoverable, Span
 from agent.model.leases import ARCHIVER, LEASE_S
+from agent.model.outcome import Failure, Outcome
+from agent.model.states import State
 from agent.model.status import ArchiveReport, ClusterStatus, Problem
 from agent.model.verdict import Depth, Verdict
 from tests.fakes.clock import VirtualClock
@@ -71,6 +73,7 @@ class Watch:
                 status=self.control.status,
                 catalogue=self.control.backups,
                 leases=self.control.leases,
+                last_backup=lambda: self.control.commands.last_ended("backup"),
             )
         )
 
@@ -357,3 +360,51 @@ def test_an_archive_without_a_backup_to_start_from_is_told() -> None:
     assert ["archive_without_backup"] == codes(watch.look())
     watch.backed_up(a_backup(20))
     assert [] == codes(watch.look())
+
+
+def test_a_new_coordinator_goes_on_with_what_stood() -> None:
+    """Since when is not forgotten; what is mended goes, and a stopped archive does not flicker."""
+    watch = Watch()
+    watch.look()
+    watch.clock.move(MOST_IDLE_S + 1)
+    first = watch.look()
+    assert ["no_backup", "archive_stopped"] == codes(first)
+    watch.control.status.write_cluster(replace(first, replset="rs"), 1)
+    watch.clock.move(100)
+    watch.overview = watch.another()
+    watch.overview.take_over(watch.control.status.problems())
+    assert first.problems == watch.look().problems
+    watch.backed_up(a_backup(10))
+    assert ["archive_stopped"] == codes(watch.look())
+    watch.archives(a_report(span(5, 50)))
+    assert [] == codes(watch.look())
+
+
+def test_a_backup_that_failed_is_told_until_one_is_done() -> None:
+    """With its own reason."""
+    watch = Watch()
+    watch.archives(a_report(span(5, 50)))
+    watch.backed_up(a_backup(10))
+    control = watch.control
+    assert watch.problem("backup_failed") is None
+    _end_a_backup(control, State.FAILED, Failure(code="c", message="why", hint="do this"))
+    found = watch.problem("backup_failed")
+    assert found is not None
+    assert ("error", "c: why; do this", watch.clock.now()) == (
+        found.level,
+        found.hint,
+        found.since,
+    )
+    watch.clock.move(1)
+    _end_a_backup(control, State.CANCELED)
+    assert watch.problem("backup_failed") == found
+    _end_a_backup(control, State.DONE)
+    assert watch.problem("backup_failed") is None
+
+
+def _end_a_backup(control: MemoryControl, end: State, failure: Failure | None = None) -> None:
+    command = control.commands.insert({"command": "backup"})
+    for state in (State.ACCEPTED, State.RUNNING, end):
+        record = control.commands.get(command)
+        assert record is not None
+        control.commands.move(record, state, 1, Outcome(coordinator="a:1", failure=failure))
