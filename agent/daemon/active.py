@@ -1,7 +1,7 @@
 """A job that runs, in a thread of its own."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agent.core.clock import Clock
@@ -9,6 +9,8 @@ from agent.core.errors import LeaseLost, PermanentError, Stopped, TransientError
 from agent.core.flow import Stop, WorkerGroup
 from agent.core.keeper import Held
 from agent.core.log import Log
+from agent.daemon.hooks import Hooks
+from agent.daemon.notices import Notices
 from agent.model.commands import CommandRecord, Request
 from agent.model.leases import COORDINATOR
 from agent.model.outcome import Failure, Outcome, failure_of
@@ -24,7 +26,10 @@ MOST_TRIES: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPorts:
-    """What running jobs needs; ``make`` builds the job of a request."""
+    """What running jobs needs; ``make`` builds the job of a request.
+
+    ``notices`` are told of every end; ``hooks`` run before and after backups and restores.
+    """
 
     boards: Boards
     make: Callable[[Request, JobContext], Job]
@@ -32,6 +37,8 @@ class JobPorts:
     agent: str
     log: Log
     instruments: Instruments = NO_INSTRUMENTS
+    notices: Notices = field(default_factory=Notices)
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 class ActiveJob:
@@ -48,12 +55,14 @@ class ActiveJob:
         self._job: Job | None = None
         self._group: WorkerGroup | None = None
         self._stop = Stop()
+        self._agent_stop = Stop()
         self._phase: Phase = "planning"
         self._phase_at = self._begun_at = ports.clock.monotonic()
         self._log = ports.log.bind(command=request.command, id=str(record.command_id))
 
     def start(self, held: Held, parent: Stop) -> None:
         """Begin in a thread of its own."""
+        self._agent_stop = parent
         self._group = WorkerGroup("job", parent)
         self._stop = self._group.stop
         self._group.start(lambda: self._guarded(held), self.request.command)
@@ -119,20 +128,20 @@ class ActiveJob:
             self._log.warning("job left to another coordinator", reason=error.message)
         except Stopped as error:
             if error.message == CANCELED:
-                self._move(State.CANCELED)
+                self._conclude(State.CANCELED)
             else:
                 self._log.info("job left to another coordinator", reason=error.message)
         except TransientError as error:
             if self._tries >= MOST_TRIES:
                 self._give_up(held)
-                self._move(State.FAILED, failure=failure_of(error))
+                self._conclude(State.FAILED, failure=failure_of(error))
             else:
                 self._log.warning("job will be tried again", code=error.code, reason=error.message)
         except JobError as error:
-            self._move(State.FAILED, result=error.result, failure=failure_of(error))
+            self._conclude(State.FAILED, result=error.result, failure=failure_of(error))
         except PermanentError as error:
             begun = self.record.state is State.RUNNING
-            self._move(State.FAILED if begun else State.REJECTED, failure=failure_of(error))
+            self._conclude(State.FAILED if begun else State.REJECTED, failure=failure_of(error))
 
     def _run(self, held: Held) -> None:
         context = JobContext(
@@ -149,9 +158,10 @@ class ActiveJob:
             job.plan()
             self._stop.check()
             self._move(State.RUNNING)
+            self._ports.hooks.before(self.record, self.request, self._stop)
         result = job.run()
         self._ports.boards.commands.report(self.record.command_id, self._token, job.progress(), 0.0)
-        self._move(State.DONE, result=result)
+        self._conclude(State.DONE, result=result)
 
     def _take_over(self) -> None:
         """Fence off the coordinator that ran the command before; it may not know yet.
@@ -181,6 +191,28 @@ class ActiveJob:
                 id=self.record.command_id,
             )
 
+    def _conclude(
+        self,
+        end: State,
+        *,
+        result: Mapping[str, object] | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        """Bring the command to an end; what has begun has its hook first.
+
+        Whoever goes on with the command after a death in between runs the hook again, and a
+        cancel does not keep it from running: only the end of the agent does.
+        """
+        if self.record.state is State.RUNNING:
+            try:
+                self._ports.hooks.after(
+                    self.record, self.request, end, self._agent_stop, result=result, failure=failure
+                )
+            except Stopped:
+                self._log.info("job left to another coordinator", reason="the agent stops")
+                return
+        self._move(end, result=result, failure=failure)
+
     def _move(self, new: State, *, result: object = None, failure: Failure | None = None) -> None:
         outcome = Outcome(
             coordinator=self._ports.agent,
@@ -196,6 +228,7 @@ class ActiveJob:
             return
         self._tell(new, failure)
         self._count(new, result)
+        self._ports.notices.command_ended(self.record, new, result=outcome.result, failure=failure)
         self._ports.boards.tasks.remove(self.record.command_id)
         self._ports.boards.questions.remove(self.record.command_id)
         self._ports.boards.notes.forget(self.record.command_id)

@@ -146,7 +146,9 @@ class Coordinator:
                 boards.tasks.remove(job)
                 boards.questions.remove(job)
                 boards.notes.forget(job)
-        self._ports.overview.take_over(boards.status.problems())
+        standing = boards.status.problems()
+        for heir in (self._ports.overview, self._ports.jobs.notices, self._ports.jobs.hooks):
+            heir.take_over(standing)
         if not boards.catalogue.entries():
             boards.commands.insert({"command": "resync"})
         self._has_begun = True
@@ -265,6 +267,8 @@ class Coordinator:
         self._ports.log.info(
             "command moved", id=str(record.command_id), to=new, code=failure and failure.code
         )
+        if new in END_STATES:
+            self._ports.jobs.notices.command_ended(record, new, result=result, failure=failure)
         if failure is not None:
             name = record.options.get("command")
             self._ports.boards.events.write(
@@ -286,5 +290,6 @@ class Coordinator:
             self._ports.agent, self._slots.report(), self._ports.schedules.timetable
         )
         self._ports.boards.status.write_cluster(status, self._grant.token)
+        self._ports.jobs.notices.problems(status.problems)
         if self._ports.gaps is not None and status.open_gap is not None:
             self._ports.gaps.mend(status.open_gap)

@@ -23,6 +23,7 @@ from agent.settings.load import (
     load,
     process_environment,
 )
+from agent.settings.notices import HooksSettings, NotifySettings
 from agent.settings.storage import (
     CredentialSettings,
     FilesystemSettings,
@@ -42,9 +43,11 @@ __all__ = [
     "CredentialSettings",
     "EncryptionSettings",
     "FilesystemSettings",
+    "HooksSettings",
     "LogSettings",
     "MetricsSettings",
     "MongodbSettings",
+    "NotifySettings",
     "OplogSettings",
     "RetrySettings",
     "RoleSettings",

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
+from agent.settings.notices import HooksSettings, NotifySettings
 from agent.settings.shape import Block, refused
 from agent.settings.storage import StorageSettings
 
@@ -188,6 +189,8 @@ class Settings(Block):
     oplog: OplogSettings = Field(default=OplogSettings())
     backup: BackupSettings = Field(default=BackupSettings())
     metrics: MetricsSettings = Field(default=MetricsSettings())
+    notify: NotifySettings | None = Field(default=None)
+    hooks: HooksSettings = Field(default=HooksSettings())
     log: LogSettings = Field(default=LogSettings())
 
     _ignored: tuple[str, ...] = PrivateAttr(default=())

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from agent.core.errors import ConfigError
-from agent.settings import percona
+from agent.settings import notices, percona
 from agent.settings.document import Settings
 from agent.settings.shape import REFUSED
 from agent.settings.storage import StorageSettings
@@ -44,6 +44,10 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
     try:
         raw, ignored = _spell(_read(path), path.parent)
         raw["mongodb"] = _with_uri(raw.get("mongodb"), path.parent, environment)
+        if "notify" in raw:
+            raw["notify"] = notices.with_files(
+                raw["notify"], lambda file, field: _text_of(path.parent / file, field)
+            )
         settings = _validate(raw)
         _check_files(settings)
     except ConfigError as error:
@@ -283,13 +287,17 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
 
 
 def _check_files(settings: Settings) -> None:
-    for where, storage in _named_storages(settings):
-        ca_file = storage.s3.ca_file if storage.s3 is not None else None
+    named = {
+        f"{where}.s3": storage.s3.ca_file if storage.s3 is not None else None
+        for where, storage in _named_storages(settings)
+    }
+    named["notify"] = settings.notify.ca_file if settings.notify is not None else None
+    for where, ca_file in named.items():
         if ca_file is not None and not ca_file.is_file():
             raise ConfigError(
                 "config_unreadable",
-                f"{where}.s3.ca_file names no file: {ca_file}",
-                field=f"{where}.s3.ca_file",
+                f"{where}.ca_file names no file: {ca_file}",
+                field=f"{where}.ca_file",
             )
 
 

@@ -42,6 +42,7 @@ from agent.wiring.archive import ArchiveParts, ArchiveShop
 from agent.wiring.doctor import examination
 from agent.wiring.links import CONTROL_POLICY, Links, boards, patient
 from agent.wiring.metrics import Sights
+from agent.wiring.outside import hooks, notices
 from agent.wiring.roles import source_watch
 from agent.wiring.stores import Stores
 from agent.wiring.workshop import Parts, Workshop
@@ -92,6 +93,8 @@ class Assembly:
                 instruments=instruments,
             )
         )
+        self.notices = notices(settings, links.own, self.clock, self.log)
+        self.hooks = hooks(settings, links.own, stores.environment, self.clock, self.log)
         self.archive = ArchiveDuty(
             ArchiveDutyPorts(
                 leases=self.once.leases,
@@ -205,6 +208,8 @@ class Assembly:
             agent=self.links.own.name,
             log=self.log,
             instruments=self.instruments,
+            notices=self.notices,
+            hooks=self.hooks,
         )
         database = self.links.cluster[control.database]
         return Coordinator(
@@ -240,6 +245,7 @@ class Assembly:
                 leases=self.once.leases,
                 instruments=self.instruments,
                 last_backup=lambda: self.once.commands.last_ended("backup"),
+                further=lambda: [*self.notices.troubles(), *self.hooks.troubles()],
             )
         )
 

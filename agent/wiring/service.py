@@ -67,6 +67,8 @@ def run_agent(settings: Settings, stop: Stop) -> None:
             "respondent": whole.respondent().run,
             "memory": give_back,
         }
+        if settings.notify is not None:
+            duties["notices"] = whole.notices.run
         if settings.oplog.enabled:
             duties["archive"] = whole.archive_run(node_watch)
         tell = metrics.duty(links.own, whole.sights(node_watch, storage_watch), whole.log)
