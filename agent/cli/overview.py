@@ -197,7 +197,5 @@ def _next_run(told: Mapping[str, object]) -> NextRun | None:
 
 def run_line(run: NextRun, now: datetime) -> str:
     """Write a run that is to come on a line."""
-    wait_s = (run.at - now).total_seconds()
-    when = f"in {words.duration(wait_s)}" if wait_s >= 1 else "now"
     name = f"{run.command} ({run.schedule})" if run.command else run.schedule
-    return f"{name} {when}, {words.moment(run.at)}"
+    return f"{name} {words.coming(run.at, now)}"

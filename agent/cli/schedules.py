@@ -12,7 +12,6 @@ from agent.cli import words
 from agent.cli.console import Document
 from agent.cli.exits import Exit
 from agent.cli.look import look
-from agent.cli.next_run import when
 from agent.cli.options import verb
 from agent.cli.screen import columns
 from agent.cli.session import Session, session
@@ -121,4 +120,4 @@ def _table(lines: Sequence[_Line], now: datetime) -> Table:
 def _next(line: _Line, now: datetime) -> Text:
     if not line.record.is_enabled:
         return Text("disabled", style="dim")
-    return Text("never" if line.next_run is None else when(line.next_run, now))
+    return Text("never" if line.next_run is None else words.coming(line.next_run, now))

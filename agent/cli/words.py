@@ -71,6 +71,12 @@ def moment(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def coming(at: datetime, now: datetime) -> str:
+    """Write how long it is to a moment, and the moment."""
+    wait_s = (at - now).total_seconds()
+    return f"{f'in {duration(wait_s)}' if wait_s >= 1 else 'now'}, {moment(at)}"
+
+
 def cluster_time(time: ClusterTime) -> str:
     """Write a cluster time as a person reads it, exact enough to restore to."""
     return f"{moment(time.wall)} ({time.seconds}.{time.increment})"

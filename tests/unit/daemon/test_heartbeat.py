@@ -56,8 +56,9 @@ def a_watch(reader: Reader) -> NodeWatch:
     )
     storage = StorageStatus(label="main", ok=True, bucket="memory", credential_source="none")
     reports = Reports(storage=lambda: storage, archive=lambda: None)
-    board = MemoryControl(VirtualClock()).status
-    return NodeWatch(itself, reader, board, reports, logs.get())
+    clock = VirtualClock()
+    board = MemoryControl(clock).status
+    return NodeWatch(itself, reader, board, reports, logs.get(), clock=clock)
 
 
 def one_turn(reader: Reader) -> list[AgentStatus | None]:

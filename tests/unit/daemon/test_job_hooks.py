@@ -92,6 +92,7 @@ class Scene:
             commands=control.commands,
             tasks=control.tasks,
             notes=control.notes,
+            schedules=control.schedules,
             questions=control.questions,
             status=control.status,
             catalogue=control.backups,
