@@ -75,6 +75,10 @@ def _say_rest(screen: Screen, result: Document) -> None:
 
 def _say_what_is_odd(screen: Screen, result: Document) -> None:
     foreign, left = number(result, "foreign") or 0, number(result, "left")
+    if _rows(result, "unreadable"):
+        screen.say(
+            "no oplog goes: nobody knows what a manifest that cannot be read needs", "yellow"
+        )
     if foreign:
         screen.say(f"{foreign:.0f} objects there are not Backstay's, and were left alone", "dim")
     if left:

@@ -23,7 +23,7 @@ from agent.jobs.prune.survey import (
     survey,
     verdicts_of,
 )
-from agent.jobs.prune.tally import Tally, row_of
+from agent.jobs.prune.tally import Tally, row_of, without
 from agent.jobs.removal import Removal, portions, removal_in, write_down
 from agent.jobs.segments import listed
 from agent.jobs.unneeded import loose
@@ -156,9 +156,9 @@ class PruneJob:
         removal = removal_in(noted)
         if removal is None or removal.backup in {*seen.held, *seen.unreadable}:
             return
-        self._finish(removal, seen)
+        left = self._finish(removal, seen)
         if isinstance(row, Mapping):
-            self._tally.backup(row)
+            self._tally.backup(without(row, left))
         self._save()
 
     def _remove_backups(self, seen: Survey, archive: _Archive) -> None:
@@ -183,22 +183,23 @@ class PruneJob:
             ports.log.error("a backup was not removed", backup=backup)
             return
         self._held.pop(backup)
-        self._finish(removal, seen)
-        self._tally.backup(row)
+        self._tally.backup(without(row, self._finish(removal, seen)))
         self._advance()
         ports.log.info("backup pruned", backup=backup, why=row["why"])
 
-    def _finish(self, removal: Removal, seen: Survey) -> None:
-        """Remove what is left of a backup whose manifest is gone."""
+    def _finish(self, removal: Removal, seen: Survey) -> Sequence[int]:
+        """Remove what is left of a backup whose manifest is gone; return sizes of what stays."""
         ports = self._ports
         ports.catalogue.remove(removal.backup, ports.label)
-        found = [each.key for each in parts_of(ports.store, seen.replset, removal.backup)]
-        found += self._loose(removal, seen)
-        for some in portions(found):
+        parts = parts_of(ports.store, seen.replset, removal.backup)
+        sizes = {each.key: each.size_bytes for each in parts} | self._loose(removal, seen)
+        for some in portions(list(sizes)):
             self._stop_unless_canceled()
-            self._remover.remove(some)
+            for key in self._remover.remove(some):
+                del sizes[key]
+        return tuple(sizes.values())
 
-    def _loose(self, removal: Removal, seen: Survey) -> Mapping[str, int]:
+    def _loose(self, removal: Removal, seen: Survey) -> dict[str, int]:
         """Return the segments that go with a backup, with their sizes."""
         if not removal.segments or seen.unreadable:
             return {}

@@ -126,6 +126,14 @@ def row_of(fate: Fate, remains: Mapping[str, Remains], more: tuple[int, int] = (
     }
 
 
+def without(row: Row, sizes: Sequence[int]) -> Row:
+    """Return the row of a backup of which some objects, of these sizes, could not be removed."""
+    objects, size_bytes = row["objects"], row["bytes"]
+    if not sizes or not isinstance(objects, int) or not isinstance(size_bytes, int):
+        return row
+    return {**row, "objects": objects - len(sizes), "bytes": size_bytes - sum(sizes)}
+
+
 def cut_text(text: str) -> str:
     """Return a text that is not too long for a row."""
     return text if len(text) <= _MOST_TEXT else f"{text[: _MOST_TEXT - 3]}..."

@@ -60,6 +60,7 @@ def test_prune_shows_what_went_and_why_the_rest_stays(terminal: Terminal) -> Non
         "... and 50 more that go",
         "... and 1 more that stay",
         "gone 51 backups, 12 segments, 2 objects of dead jobs: 3.0 MB",
+        "no oplog goes: nobody knows what a manifest that cannot be read needs",
         "1 objects there are not Backstay's, and were left alone",
     ):
         assert line in lines

@@ -384,6 +384,8 @@ def test_a_chunk_that_is_refused_is_named_and_goes_as_an_orphan_later() -> None:
     error = failed(cellar)
     result: dict[str, Any] = dict(error.result)
     assert [{"key": chunk, "what": "the storage refuses"}] == result["refused"]
+    assert (1, 5) == (result["going"][0]["objects"], len(cellar.store.objects[chunk]))
+    assert sum(each["bytes"] for each in (*result["going"], *result["archive"])) == result["bytes"]
     assert id_of(0) not in [each.backup_id for each in cellar.catalogue.entries()]
     assert [chunk] == chunks_of(cellar, id_of(0))
     cellar.store.fault = None
