@@ -38,6 +38,7 @@ class Stores:
     ) -> None:
         self.environment = environment
         self._instruments = instruments
+        self._stop = stop
         self._main = settings.storage.label
         self._settings = {one.label: one for one in settings.storages}
         # One for each bucket, so that all clients of it share keys and renew them once.
@@ -99,12 +100,17 @@ class Stores:
             )
         return wanted, self._stores[wanted]
 
-    def open_for(self, label: str, context: JobContext) -> ObjectStore:
-        """Return a storage that tries again only while a job may go on and its lease is held."""
+    def open_for(
+        self, label: str, context: JobContext, *, ends_on_cancel: bool = True
+    ) -> ObjectStore:
+        """Return a storage that tries again only while a job may go on and its lease is held.
+
+        One that a cancel does not end serves a job that looks for cancels between its steps.
+        """
         return open_store(
             self._settings[label],
             connect=self._connect(label),
-            stop=context.stop,
+            stop=context.stop if ends_on_cancel else self._stop,
             on_retry=lambda _error, _number: context.held(),
             instruments=self._instruments,
         )

@@ -143,11 +143,11 @@ class Workshop:
 
     def _prune(self, request: Prune, context: JobContext) -> Job:
         parts = self._parts
-        label, store = self._stores.open(request.storage)
+        label, _ = self._stores.open(request.storage)
         database = parts.links.cluster[parts.settings.control.database]
         ports = PrunePorts(
             source=parts.source,
-            store=store,
+            store=self._stores.open_for(label, context, ends_on_cancel=False),
             label=label,
             main=parts.settings.storage.label,
             rules=persistent(

@@ -5,23 +5,21 @@ go oldest first, and what is begun stands in the notes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from agent.core.flow import Shared
 from agent.jobs.backup.notes import backup_id_in
 from agent.jobs.prune.foretelling import foretell
+from agent.jobs.prune.planning import Archive, planned
 from agent.jobs.prune.ports import PrunePorts
 from agent.jobs.prune.remover import Remover
 from agent.jobs.prune.rules import ruling
 from agent.jobs.prune.survey import (
     Held,
     Survey,
-    judged,
     parts_of,
     remains_of,
     survey,
-    verdicts_of,
 )
 from agent.jobs.prune.tally import Tally, row_of, without
 from agent.jobs.removal import Removal, portions, removal_in, write_down
@@ -29,17 +27,14 @@ from agent.jobs.segments import listed
 from agent.jobs.unneeded import loose
 from agent.model import keys
 from agent.model.commands import Prune
-from agent.model.coverage import Archived
 from agent.model.orphans import Remains, orphans
 from agent.model.progress import Progress
-from agent.model.retention import Cut, Fate, RetentionPlan, plan
+from agent.model.retention import Cut, Fate, RetentionPlan
 from agent.ports import Job, JobContext, JobError
 from agent.ports.work import CANCELED
 
 # Joining may store segments again that were removed while it read them: it is looked once more.
 _MOST_ROUNDS: Final = 5
-
-_Archive = Mapping[str, Sequence[Archived]]
 
 
 class PruneJob:
@@ -99,35 +94,8 @@ class PruneJob:
 
     # -- planning
 
-    def _plan(self, seen: Survey, archive: _Archive) -> RetentionPlan:
-        """Plan with what is there still, and with rules and verdicts as they are now.
-
-        A verify beside this may find the backup damaged for whose sake another one goes. What
-        the archive covers is the same when it was compacted meanwhile.
-        """
-        ports = self._ports
-        identity = ports.source.identity()
-        verdicts = verdicts_of(ports.catalogue, ports.label)
-        entries = [judged(each, verdicts.get(backup, ())) for backup, each in self._held.items()]
-        found = plan(
-            [
-                # One that the storage did not let go needs its oplog as before.
-                replace(entry, keep=True) if entry.backup_id in self._stuck else entry
-                for entry in entries
-            ],
-            archive,
-            ruling(ports.rules, ports.label, ports.main),
-            replset_id=identity.replset_id,
-            now=ports.now(),
-            named={backup: each.needs.named for backup, each in self._held.items()},
-            is_complete=not seen.unreadable,
-        )
-        told = ("the storage did not let it go",)
-        fates = (
-            replace(each, reasons=told) if each.entry.backup_id in self._stuck else each
-            for each in found.fates
-        )
-        return replace(found, fates=tuple(fates))
+    def _plan(self, seen: Survey, archive: Archive) -> RetentionPlan:
+        return planned(self._ports, seen, archive, self._held, self._stuck)
 
     def _orphans(self, seen: Survey) -> tuple[Remains, ...]:
         notes = self._ports.notes
@@ -161,7 +129,7 @@ class PruneJob:
             self._tally.backup(without(row, left))
         self._save()
 
-    def _remove_backups(self, seen: Survey, archive: _Archive) -> None:
+    def _remove_backups(self, seen: Survey, archive: Archive) -> None:
         while not self._remover.is_hopeless:
             found = self._plan(seen, archive)
             going = [each for each in found.fates if not each.stays]
