@@ -140,7 +140,7 @@ def stranded(
         was_followed = any(_follows(other, each) for other in before)
         has_parts = any(_is_within(other, each) for other in left if other != each)
         is_followed = any(_follows(other, each) for other in left)
-        if was_followed and not has_parts and not is_followed:
+        if each in left and was_followed and not has_parts and not is_followed:
             found.append(each)
             left.remove(each)
     return tuple(found)

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from agent.model.cluster_time import ClusterTime
-from agent.model.compaction import joins, maximal, removable, superseded
+from agent.model.compaction import joins, maximal, removable, stranded, superseded
 from agent.model.coverage import Archived, Base
 from tests.fakes.archive import key_of, moment, time
 
@@ -156,4 +156,32 @@ def test_a_window_goes_with_its_backup_but_leaves_no_hole(
 ) -> None:
     """Other backups reach as far as before, and the archive stays whole."""
     found = removable(segments(*own), segments(*own, *others), bases)
+    assert segments(*expected) == list(found)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        # What a prune removed around them is gone: the later one first, then what it follows.
+        ([(0, 3), (3, 6), (6, 7), (9, 10)], [(0, 6), (6, 9), (9, 10)], []),
+        ([(0, 3), (3, 6), (6, 9), (9, 10)], [(0, 6), (6, 9)], [(6, 9), (0, 6)]),
+        ([(0, 3), (3, 6), (6, 9), (9, 10)], [(0, 6), (12, 20)], [(0, 6)]),
+        # A prune that is under way looks once more.
+        ([(0, 3), (3, 6), (6, 9), (9, 10)], [(0, 6), (3, 6)], []),
+        # What follows was joined or archived anew in other pieces.
+        ([(0, 3), (3, 6), (6, 9), (9, 10)], [(0, 6), (5, 12)], []),
+        # There was a gap behind it from the start.
+        ([(0, 3), (3, 6), (9, 10)], [(0, 6), (9, 10)], []),
+        # Somebody else was quicker.
+        ([(0, 3), (3, 6), (6, 9)], [], []),
+    ],
+)
+def test_what_was_joined_while_all_around_it_went_is_stranded(
+    before: list[tuple[int, int]],
+    after: list[tuple[int, int]],
+    expected: list[tuple[int, int]],
+) -> None:
+    """Only where nothing is left of what followed it and of what it was made of."""
+    made = segments((0, 6), (6, 9))
+    found = stranded(made, segments(*before), segments(*after))
     assert segments(*expected) == list(found)
