@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from agent.core.errors import PermanentError
 from agent.core.keeper import Held
@@ -16,10 +17,17 @@ from agent.model.schedules import (
     clashes,
     due,
     handled,
+    may_forget,
+    run_of,
     settled,
 )
 from agent.model.timetable import ScheduleRecord, Timetable
 from agent.ports import CommandBoard, ScheduleBoard, StatusBoard
+
+# Commands of runs are kept so long after their end, are looked for so often, and go in such bites.
+KEPT: Final = timedelta(days=30)
+_FORGET_EVERY: Final = timedelta(hours=1)
+_FORGET_COUNT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +50,7 @@ class ScheduleDuty:
     def __init__(self, ports: SchedulePorts) -> None:
         self._ports = ports
         self._looked_at: datetime | None = None
+        self._forgot_at: datetime | None = None
         self._clashes: tuple[Clash, ...] = ()
         self._clashes_of: tuple[tuple[Schedule, ...], datetime] | None = None
         self.timetable = Timetable(storages=tuple(ports.storages))
@@ -53,6 +62,9 @@ class ScheduleDuty:
         self.timetable = replace(self.timetable, records=records)
         self.timetable = replace(self.timetable, clashes=self._found_clashes(now))
         self._looked_at = now
+        if self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY:
+            self._forget(now, held)
+            self._forgot_at = now
 
     def _bring_on(self, record: ScheduleRecord, now: datetime, held: Held) -> ScheduleRecord:
         """Take the steps for one schedule; what is wrong with it must not stop the others."""
@@ -94,6 +106,20 @@ class ScheduleDuty:
             return
         late_s = (now - run.due_at).total_seconds()
         self._ports.log.info("run inserted", id=run.command_id, late_s=round(late_s, 3))
+
+    def _forget(self, now: datetime, held: Held) -> None:
+        """Remove old commands of runs; not those whose ``_id`` keeps them from being run again."""
+        marks = {each.schedule_id: each.mark for each in self.timetable.records}
+        old = self._ports.commands.ended_runs(now - KEPT, _FORGET_COUNT)
+        going = [
+            each
+            for each in old
+            if (run := run_of(each)) is not None and may_forget(each, marks.get(run.schedule_id))
+        ]
+        if going:
+            held.check()
+            self._ports.commands.remove(going)
+            self._ports.log.info("old runs forgotten", count=len(going))
 
     def _found_clashes(self, now: datetime) -> tuple[Clash, ...]:
         """Return which schedules clash; worked out anew when one changes, and once an hour."""

@@ -14,6 +14,7 @@ from agent.model.commands import AGENT_FIELDS, CommandRecord, Ended
 from agent.model.leases import COORDINATOR
 from agent.model.outcome import Failure, Outcome
 from agent.model.progress import Progress
+from agent.model.schedules import run_of
 from agent.model.states import END_STATES, State, may_move
 from agent.mongo.connect import Document
 from agent.mongo.control import COMMANDS
@@ -26,6 +27,9 @@ _OPEN: tuple[str | None, ...] = (
     None,
     *(str(state) for state in State if state not in END_STATES),
 )
+_ENDED: Document = {"state": {"$in": [str(state) for state in END_STATES]}}
+# What `run_of` reads, for the server to look for.
+_RUN = r"@\d{8}T\d{6}Z$"
 _AGE = datetime.max.replace(tzinfo=UTC)
 
 
@@ -119,6 +123,18 @@ class MongoCommands:
     def insert(self, options: Mapping[str, object]) -> object:
         """Insert a command as an operator would, and return its ``_id``, which options may name."""
         return self._commands.insert_one(to_bson(options)).inserted_id
+
+    @translated()
+    def ended_runs(self, before: datetime, limit: int) -> Sequence[object]:
+        """Return the ``_id`` of runs of schedules that ended before a time, at most so many."""
+        query = {"_id": {"$regex": _RUN}, **_ENDED, "finished_at": {"$lt": before}}
+        found = self._commands.find(query, {"_id": True}).sort("finished_at", 1).limit(limit)
+        return [each["_id"] for each in found if run_of(each["_id"]) is not None]
+
+    @translated()
+    def remove(self, command_ids: Sequence[object]) -> None:
+        """Remove commands that have ended; those that have not stay."""
+        self._commands.delete_many({"_id": {"$in": list(command_ids)}, **_ENDED})
 
 
 def _is(command_id: object) -> Document:

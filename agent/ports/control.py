@@ -92,6 +92,14 @@ class CommandBoard(Protocol):
         """
         ...
 
+    def ended_runs(self, before: datetime, limit: int) -> Sequence[object]:
+        """Return the ``_id`` of runs of schedules that ended before a time, at most so many."""
+        ...
+
+    def remove(self, command_ids: Sequence[object]) -> None:
+        """Remove commands that have ended; those that have not stay."""
+        ...
+
 
 class ScheduleBoard(Protocol):
     """The schedules collection: operators write it, agents only the marks."""

@@ -1,6 +1,7 @@
 """What the commands collection keeps to: legal moves, compare-and-set, fencing."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -187,6 +188,25 @@ def test_results_and_failures_are_taken(control: Control) -> None:
     assert control.commands.move(
         other, State.REJECTED, 1, Outcome(coordinator="a:1", failure=failure)
     )
+
+
+def test_runs_that_ended_long_ago_can_be_found_and_removed(control: Control) -> None:
+    """Those of schedules alone, oldest first; what has not ended is neither found nor removed."""
+    ids = [f"nightly@2026112{day}T030000Z" for day in (3, 1, 2)]
+    for each in (*ids, "mail@home", "x@20269999T999999Z"):
+        moved(control, inserted(control, _id=each), *WAYS[State.DONE])
+    by_hand = moved(control, inserted(control), *WAYS[State.DONE])
+    waiting = moved(control, inserted(control, _id="nightly@20261124T030000Z"), State.ACCEPTED)
+    now = control.status.server_now()
+    assert [] == list(control.commands.ended_runs(now - timedelta(hours=1), 9))
+    later = now + timedelta(hours=1)
+    assert ids == list(control.commands.ended_runs(later, 9))
+    assert ids[:2] == list(control.commands.ended_runs(later, 2))
+    control.commands.remove([*ids[1:], waiting.command_id, "gone"])
+    control.commands.remove([])
+    assert ids[:1] == list(control.commands.ended_runs(later, 9))
+    assert [waiting] == list(control.commands.open_commands())
+    assert by_hand == read(control, by_hand.command_id)
 
 
 def test_commands_come_oldest_first_whatever_their_ids(control: Control) -> None:

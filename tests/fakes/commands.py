@@ -14,6 +14,7 @@ from agent.model.commands import CommandRecord, Ended, parse
 from agent.model.leases import COORDINATOR
 from agent.model.outcome import Outcome
 from agent.model.progress import Progress
+from agent.model.schedules import run_of
 from agent.model.states import END_STATES, State, may_move
 from tests.fakes.values import key, stored
 
@@ -120,6 +121,24 @@ class MemoryCommands:
                 command_id=command_id, options=document, created_at=self._clock.now()
             )
         return command_id
+
+    def ended_runs(self, before: datetime, limit: int) -> Sequence[object]:
+        """Return the ``_id`` of runs of schedules that ended before a time, at most so many."""
+        with self._lock:
+            found = [
+                (each.shown["finished_at"], each.command_id)
+                for each in self.commands.values()
+                if each.state in END_STATES and run_of(each.command_id) is not None
+                if each.shown["finished_at"] < before
+            ]
+        return [command_id for _, command_id in sorted(found, key=lambda each: each[0])[:limit]]
+
+    def remove(self, command_ids: Sequence[object]) -> None:
+        """Remove commands that have ended; those that have not stay."""
+        with self._lock:
+            for each in map(key, command_ids):
+                if each in self.commands and self.commands[each].state in END_STATES:
+                    del self.commands[each]
 
 
 def _record(found: Command) -> CommandRecord:

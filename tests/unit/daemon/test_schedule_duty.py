@@ -9,8 +9,10 @@ import pytest
 from agent.core.errors import LeaseLost, PermanentError, TransientError
 from agent.core.keeper import Held
 from agent.core.log import get
-from agent.daemon.schedules import ScheduleDuty, SchedulePorts
+from agent.daemon.schedules import KEPT, ScheduleDuty, SchedulePorts
+from agent.model.outcome import Outcome
 from agent.model.schedules import Mark
+from agent.model.states import State
 from agent.model.timetable import ScheduleRecord
 from tests.fakes.clock import VirtualClock
 from tests.fakes.commands import Command, MemoryCommands
@@ -53,6 +55,15 @@ class Site:
     def found(self) -> list[Command]:
         """All commands."""
         return list(self.commands.commands.values())
+
+    def insert_ended(self, *ids: str) -> None:
+        """Insert commands that are done."""
+        for each in ids:
+            self.commands.insert({"_id": each, "command": "check"})
+            for state in (State.ACCEPTED, State.RUNNING, State.DONE):
+                record = self.commands.get(each)
+                assert record is not None
+                self.commands.move(record, state, 1, Outcome(coordinator="a:1"))
 
     def mark(self) -> Mark | None:
         """Return the mark of the only schedule."""
@@ -315,6 +326,28 @@ def test_one_that_cannot_be_run_stops_no_other(site: Site) -> None:
     site.commands.insert = insert  # type: ignore[method-assign]
     duty.look(site.held)
     assert ["s@20261121T210000Z", "b@20261121T210000Z"] == site.runs
+
+
+def test_old_runs_are_forgotten_once_their_mark_is_past_them(site: Site) -> None:
+    """A month after their end, looked for once an hour; commands of operators stay.
+
+    One whose due time is yet to come, for a clock was wrong, is what keeps it from being run again.
+    """
+    site.duty().look(site.held)
+    ended = ["s@20261121T200000Z", "s@20270101T000000Z", "gone@20261121T210000Z", "by hand"]
+    site.insert_ended(*ended)
+    site.clock.move(KEPT.total_seconds() - 60)
+    duty = site.duty()
+    duty.look(site.held)
+    caught_up = "s@20261221T200000Z"
+    assert [*ended, caught_up] == site.runs
+    site.clock.move(120)
+    duty.look(site.held)
+    assert [*ended, caught_up] == site.runs
+    site.clock.move(HOUR_S)
+    duty.look(site.held)
+    expected = ["s@20270101T000000Z", "by hand", caught_up, "s@20261221T210000Z"]
+    assert expected == site.runs
 
 
 def test_clashes_are_looked_for_when_a_schedule_changes(site: Site) -> None:
