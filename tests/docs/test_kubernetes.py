@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from agent.cli import trusts
+from agent.metrics.server import PATH, address_of
 from agent.settings import RoleSettings, load
 from agent.settings.load import DEFAULT_CONFIG, URI_VARIABLE
 from tests.docs import documents
@@ -96,6 +97,20 @@ def test_the_image_is_what_the_example_runs() -> None:
     assert 'ENTRYPOINT ["backstay"]' in text
     assert ["run"] == container("backstay")["args"]
     assert URI_VARIABLE in [each["name"] for each in container("backstay")["env"]]
+
+
+def test_the_metrics_are_where_prometheus_looks(tmp_path: Path) -> None:
+    """The annotations, the port of the container and the configuration agree."""
+    path = tmp_path / "config.yaml"
+    path.write_text(resources()["ConfigMap"]["data"]["config.yaml"], encoding="utf-8")
+    listen = load(path, {}).metrics.listen
+    assert listen is not None
+    host, port = address_of(listen)
+    assert "0.0.0.0" == host  # noqa: S104 - a pod has an address of its own
+    assert port in [each["containerPort"] for each in container("backstay")["ports"]]
+    told = resources()["StatefulSet"]["spec"]["template"]["metadata"]["annotations"]
+    expected = {"scrape": "true", "port": str(port), "path": PATH}
+    assert {f"prometheus.io/{name}": each for name, each in expected.items()} == told
 
 
 def test_the_members_have_the_names_that_the_service_gives() -> None:
