@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from agent.metrics.catalogue import ALL, REPLSET
+from agent.metrics.catalogue import ALL, PREFIX, REPLSET
 from tests.system.protected import QUICK, Protected
 from tests.system.storages import BucketStorage, Storage
 from tests.system.writer import seed_documents
@@ -186,6 +186,13 @@ def _is_all_of_the_catalogue(every: dict[str, Scraped]) -> None:
     exported = {name for each in every.values() for name in each.names}
     served = {each.full_name + ("_count" if each.kind == "histogram" else "") for each in ALL}
     assert set() == served - exported - _SELDOM
+    # And nothing is served that no document names.
+    parts = {
+        each.full_name + part
+        for each in ALL
+        for part in (("_count", "_sum", "_bucket") if each.kind == "histogram" else ("",))
+    }
+    assert {name for name in exported if name.startswith(PREFIX)} <= parts
 
 
 def test_an_outage_of_the_storage_is_counted(alone: ReplicaSet) -> None:
