@@ -14,8 +14,10 @@ from agent.core.clock import SystemClock
 from agent.core.errors import PermanentError
 from agent.core.flow import Stop
 from agent.core.retry import RetryPolicy
+from agent.metrics.counts import Counts
 from agent.ports import ObjectStore, StoredObject
 from agent.settings import CredentialSettings, S3Settings
+from agent.storage.counting import CountingStore
 from agent.storage.filesystem import FilesystemStore
 from agent.storage.retrying import RetryingStore
 from agent.storage.s3 import S3Store
@@ -62,10 +64,11 @@ def plain_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 
 @pytest.fixture(params=["plain", "retrying"])
 def store(request: pytest.FixtureRequest, plain_store: ObjectStore) -> ObjectStore:
-    """Every store, by itself and under the wrapper that retries."""
+    """Every store, by itself and under the wrappers that count and that retry, as agents use it."""
     if request.param == "plain":
         return plain_store
-    return RetryingStore(plain_store, RetryPolicy(limit_s=10), Stop())
+    counting = CountingStore(plain_store, "main", Counts(["main"], SystemClock()))
+    return RetryingStore(counting, RetryPolicy(limit_s=10), Stop())
 
 
 def s3_settings(bucket: Bucket) -> S3Settings:

@@ -7,10 +7,12 @@ import pytest
 
 from tests.testbed.agents import Agent, AgentSpec, Settings
 from tests.testbed.aws import AwsServer, bucket_access
+from tests.testbed.loopback import HOST, free_port
 from tests.testbed.metadata import InstanceMetadata
 from tests.testbed.process import remove_directory
 from tests.testbed.replica_set import ReplicaSet
 from tests.testbed.s3 import REGION
+from tests.testbed.scraping import scrape, serves
 from tests.testbed.waiting import eventually
 
 
@@ -38,10 +40,11 @@ def test_the_status_tells_whose_keys_are_used(
     bucket = aws_server.create_bucket()
     keys = aws_server.assume(aws_server.create_role(bucket_access(bucket)))
     instance.keys = lambda: keys
-    node = replica_set.primary()
+    node, port = replica_set.primary(), free_port()
     spec = AgentSpec(
         node=node,
         storage=_storage(aws_server, bucket),
+        settings={"metrics": {"listen": f"{HOST}:{port}"}},
         environment={**aws_server.environment(), **instance.environment()},
     )
     status = replica_set.client()["backstay"]["status"]
@@ -51,6 +54,8 @@ def test_the_status_tells_whose_keys_are_used(
             lambda: status.find_one({"kind": "agent", "storage.identity": keys.arn}),
             timeout_s=30,
         )
+        eventually(lambda: serves(port), 30)
+        metrics = scrape(port)
     finally:
         agent.kill()
         text = agent.text()
@@ -60,6 +65,12 @@ def test_the_status_tells_whose_keys_are_used(
     assert storage["ok"]
     assert storage["credential_source"] == "instance profile"
     assert storage["expires_at"].timestamp() == int(keys.expires_at.timestamp())
+    ends_at = metrics.value("backstay_credentials_expiry_timestamp_seconds", storage="main")
+    assert ends_at == int(keys.expires_at.timestamp())
+    assert 0 == metrics.value("backstay_credentials_renewal_failing", storage="main")
+    assert bucket not in metrics.text
+    for secret in (keys.secret_access_key, str(keys.session_token), keys.arn):
+        assert secret not in metrics.text
     assert keys.secret_access_key not in text + str(found)
     assert str(keys.session_token) not in text + str(found)
 
