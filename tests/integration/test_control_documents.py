@@ -273,6 +273,8 @@ class TestStatusDocuments:
             "started_at": NOW,
             "archive": None,
             "access": [],
+            "clock_skew_s": None,
+            "node_state_since": None,
         }
 
     def test_what_does_not_exist_is_null(self, database: Database[Document]) -> None:
