@@ -1,7 +1,7 @@
 """The agent that holds the coordinator's lease decides about commands and runs their jobs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.core.clock import Clock
@@ -147,8 +147,9 @@ class Coordinator:
                 boards.questions.remove(job)
                 boards.notes.forget(job)
         standing = boards.status.problems()
-        for heir in (self._ports.overview, self._ports.jobs.notices, self._ports.jobs.hooks):
-            heir.take_over(standing)
+        self._ports.overview.take_over(standing)
+        self._ports.jobs.hooks.take_over(standing)
+        self._ports.jobs.notices.take_over(boards.status.told())
         if not boards.catalogue.entries():
             boards.commands.insert({"command": "resync"})
         self._has_begun = True
@@ -286,10 +287,13 @@ class Coordinator:
         if self._grant is None or now - self._status_at < STATUS_S / 2:
             return
         self._status_at = now
+        notices = self._ports.jobs.notices
         status = self._ports.overview.look(
             self._ports.agent, self._slots.report(), self._ports.schedules.timetable
         )
-        self._ports.boards.status.write_cluster(status, self._grant.token)
-        self._ports.jobs.notices.problems(status.problems)
+        self._ports.boards.status.write_cluster(
+            replace(status, told=notices.told()), self._grant.token
+        )
+        notices.problems(status.problems)
         if self._ports.gaps is not None and status.open_gap is not None:
             self._ports.gaps.mend(status.open_gap)

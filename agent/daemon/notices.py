@@ -10,7 +10,15 @@ from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared, Stop
 from agent.core.log import Log
 from agent.model.commands import CommandRecord
-from agent.model.notices import Notice, NoticeEvent, body_of, id_of, of_command, of_problems
+from agent.model.notices import (
+    Notice,
+    NoticeEvent,
+    body_of,
+    id_of,
+    known_after,
+    of_command,
+    of_problems,
+)
 from agent.model.outcome import Failure
 from agent.model.states import State
 from agent.model.status import Problem
@@ -56,9 +64,13 @@ class _Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Box:
-    """What waits, oldest first; how many were lost; what is wrong since the last delivery."""
+    """What waits, oldest first; how many were lost; what is wrong since the last delivery.
+
+    ``told``: the problems that the receiver takes to stand.
+    """
 
     waiting: tuple[_Waiting, ...] = ()
+    told: tuple[Problem, ...] = ()
     lost_count: int = 0
     trouble: _Trouble | None = None
 
@@ -66,7 +78,8 @@ class _Box:
 class Notices:
     """Tells of problems and of the ends of commands; without ports, nobody.
 
-    What waits is lost with the process: the status and the commands stay the truth.
+    What the receiver was told of problems goes into the status, so that the next coordinator
+    tells it the difference. The ends of commands that wait are lost with the process.
     """
 
     def __init__(self, ports: NoticePorts | None = None) -> None:
@@ -74,9 +87,21 @@ class Notices:
         self._standing: tuple[Problem, ...] = ()
         self._box: Shared[_Box] = Shared(_Box())
 
-    def take_over(self, standing: Sequence[Problem]) -> None:
-        """Begin to coordinate: what stands already was told by the coordinator before."""
-        self._standing = tuple(standing)
+    def take_over(self, told: Sequence[Problem]) -> None:
+        """Begin to coordinate: what the receiver knows, it was told by the coordinator before."""
+        self._standing = tuple(told)
+        # What an earlier tenure of this agent has left waiting follows from the next look.
+        self._box.update(
+            lambda box: replace(
+                box,
+                told=tuple(told),
+                waiting=tuple(each for each in box.waiting if each.notice.problem is None),
+            )
+        )
+
+    def told(self) -> tuple[Problem, ...]:
+        """Return the problems that the receiver takes to stand; none without a receiver."""
+        return () if self._ports is None else self._box.get().told
 
     def problems(self, now: Sequence[Problem]) -> None:
         """Tell which problems have begun and which have ended since the last call."""
@@ -126,14 +151,17 @@ class Notices:
 
     def _put(self, notice: Notice) -> None:
         ports = self._ports
-        if ports is None or notice.event not in ports.events:
+        if ports is None:
+            return
+        if notice.event not in ports.events:
+            self._box.update(lambda box: replace(box, told=known_after(box.told, notice)))
             return
         added = _Waiting(notice=notice, time=ports.clock.now(), since=ports.clock.monotonic())
 
         def with_it(box: _Box) -> _Box:
-            kept = (*box.waiting, added)[-MOST_WAITING:]
-            lost_count = len(box.waiting) + 1 - len(kept)
-            return replace(box, waiting=kept, lost_count=box.lost_count + lost_count)
+            if len(box.waiting) >= MOST_WAITING:
+                box = _given_up(box, box.waiting[0])
+            return replace(box, waiting=(*box.waiting, added))
 
         self._box.update(with_it)
 
@@ -146,7 +174,11 @@ class Notices:
         except (TransientError, PermanentError) as error:
             return self._failed(ports, head, error)
         before = self._box.get().trouble
-        self._box.update(lambda box: replace(_without(box, head), trouble=None))
+        self._box.update(
+            lambda box: replace(
+                _without(box, head), told=known_after(box.told, notice), trouble=None
+            )
+        )
         if before is not None:
             ports.log.info("notices arrive again", host=ports.postbox.host)
         return 0.0
@@ -163,7 +195,7 @@ class Notices:
             box = replace(box, trouble=_Trouble(since=since, count=count, reason=error.message))
             # The last one is kept: it finds out when the receiver is there again.
             if (is_old or is_refused) and len(box.waiting) > 1:
-                return replace(_without(box, head), lost_count=box.lost_count + 1)
+                return _given_up(box, head)
             tried = replace(head, tries=head.tries + 1)
             return replace(
                 box, waiting=tuple(tried if each is head else each for each in box.waiting)
@@ -190,3 +222,10 @@ def pause_s(count: int) -> float:
 
 def _without(box: _Box, gone: _Waiting) -> _Box:
     return replace(box, waiting=tuple(each for each in box.waiting if each is not gone))
+
+
+def _given_up(box: _Box, lost: _Waiting) -> _Box:
+    """Lose a notice: an end that could not be told is not told by the next coordinator either."""
+    is_end = lost.notice.event == "problem_ended"
+    told = known_after(box.told, lost.notice) if is_end else box.told
+    return replace(_without(box, lost), told=told, lost_count=box.lost_count + 1)

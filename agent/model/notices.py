@@ -36,12 +36,16 @@ _ID_DIGITS: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One thing to tell. ``key``: the same for the same thing, whoever tells it and how often."""
+    """One thing to tell. ``key``: the same for the same thing, whoever tells it and how often.
+
+    ``problem``: the one that it tells of, if it does.
+    """
 
     event: NoticeEvent
     key: str
     text: str
     facts: Mapping[str, object]
+    problem: Problem | None = None
 
 
 def of_problems(before: Sequence[Problem], after: Sequence[Problem]) -> Iterator[Notice]:
@@ -73,7 +77,18 @@ def _of_problem(event: NoticeEvent, problem: Problem) -> Notice:
                 "since": _moment(problem.since),
             }
         },
+        problem=problem,
     )
+
+
+def known_after(told: Sequence[Problem], notice: Notice) -> tuple[Problem, ...]:
+    """Return the problems that a receiver takes to stand once it has got a notice."""
+    problem = notice.problem
+    if problem is None:
+        return tuple(told)
+    name = (problem.code, problem.message)
+    others = [each for each in told if (each.code, each.message) != name]
+    return (*others, problem) if notice.event == "problem_begun" else tuple(others)
 
 
 def of_command(

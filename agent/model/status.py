@@ -156,7 +156,7 @@ class NextRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterStatus:
-    """The document ``cluster``."""
+    """The document ``cluster``; ``told``: the problems that the webhook takes to stand."""
 
     replset: str
     problems: tuple[Problem, ...]
@@ -167,6 +167,7 @@ class ClusterStatus:
     archiver: str | None = None
     oplog: OplogStatus | None = None
     next_runs: tuple[NextRun, ...] = ()
+    told: tuple[Problem, ...] = ()
 
     @property
     def open_gap(self) -> Span | None:

@@ -59,9 +59,17 @@ class MongoStatus:
 
     @translated()
     def problems(self) -> Sequence[Problem]:
-        """Return the problems that were written last, whoever did."""
+        """Return the problems of the cluster's document, by whomever it was written."""
+        return self._problems("problems")
+
+    @translated()
+    def told(self) -> Sequence[Problem]:
+        """Return the problems of which the webhook has been told, and not yet of their end."""
+        return self._problems("told")
+
+    def _problems(self, field: str) -> Sequence[Problem]:
         found = self._status.find_one({"_id": _CLUSTER}) or {}
-        return list(readable(_to_problem, found.get("problems") or ()))
+        return list(readable(_to_problem, found.get(field) or ()))
 
     @translated()
     def agents(self) -> Sequence[AgentStatus]:
@@ -178,6 +186,7 @@ def _of_cluster(status: ClusterStatus) -> Document:
         "replset": status.replset,
         "state": status.state,
         "problems": [_of_problem(problem) for problem in status.problems],
+        "told": [_of_problem(problem) for problem in status.told],
         "coordinator": status.coordinator,
         "archiver": status.archiver,
         "last_backup": status.last_backup and _of_last(status.last_backup),

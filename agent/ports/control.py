@@ -228,6 +228,10 @@ class StatusBoard(Protocol):
         """Return the problems of the cluster's document, by whomever it was written."""
         ...
 
+    def told(self) -> Sequence[Problem]:
+        """Return the problems of which the webhook has been told, and not yet of their end."""
+        ...
+
     def agents(self) -> Sequence[AgentStatus]:
         """Return every agent's document, also stale ones."""
         ...

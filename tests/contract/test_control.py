@@ -250,6 +250,14 @@ class TestStatus:
         control.status.write_cluster(CLUSTER, 5)
         assert list(CLUSTER.problems) == list(control.status.problems())
 
+    def test_the_next_coordinator_reads_what_was_told(self, control: Control) -> None:
+        """It need not be what stands."""
+        assert [] == list(control.status.told())
+        told = (replace(CLUSTER.problems[0], code="q"),)
+        control.status.write_cluster(replace(CLUSTER, told=told), 5)
+        assert list(told) == list(control.status.told())
+        assert list(CLUSTER.problems) == list(control.status.problems())
+
     def test_the_servers_clock_is_utc_and_goes_on(self, control: Control) -> None:
         """Times without a zone would compare with nothing."""
         first = control.status.server_now()

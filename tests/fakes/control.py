@@ -150,6 +150,11 @@ class MemoryStatus:
         with self._lock:
             return () if self.cluster is None else self.cluster.problems
 
+    def told(self) -> Sequence[Problem]:
+        """Return the problems of which the webhook has been told."""
+        with self._lock:
+            return () if self.cluster is None else self.cluster.told
+
     def agents(self) -> Sequence[AgentStatus]:
         """Return every agent's document, also stale ones."""
         with self._lock:

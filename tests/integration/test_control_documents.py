@@ -240,6 +240,7 @@ class TestStatusDocuments:
                 "eta_s": None,
             },
             "next_runs": [{"schedule": "nightly", "at": NOW, "command": "backup"}],
+            "told": [],
             "lease_token": 7,
         }
 

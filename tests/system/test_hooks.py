@@ -64,6 +64,17 @@ def _script(path: Path, lines: str) -> str:
     return str(path)
 
 
+def _fail_a_backup(cluster: Protected) -> None:
+    """Leave a command as a backup that failed does."""
+    cluster.control["commands"].insert_one({
+        "_id": "of yesterday",
+        "command": "backup",
+        "state": "failed",
+        "finished_at": cluster.client.admin.command("hello")["localTime"],
+        "error": {"code": "oplog_rolled", "message": "why", "hint": "do this"},
+    })
+
+
 def _hints(cluster: Protected) -> dict[str, str]:
     """Return the hint of each problem that the status shows, by its message."""
     status = cluster.control["status"].find_one({"_id": "cluster"}) or {}
@@ -73,7 +84,10 @@ def _hints(cluster: Protected) -> dict[str, str]:
 def test_broken_hooks_and_a_receiver_that_is_away_are_problems_and_no_more(
     replica_set: ReplicaSet, directory: DirectoryStorage, receiver: Receiver, tmp_path: Path
 ) -> None:
-    """The backup is done; each problem goes once it is mended; a new coordinator repeats none."""
+    """The backup is done; each problem goes once it is mended.
+
+    A new coordinator tells the receiver what it does not know yet, and nothing that it knows.
+    """
     ran, fails = tmp_path / "ran", tmp_path / "fails"
     fails.touch()
     after = _script(
@@ -96,8 +110,15 @@ def test_broken_hooks_and_a_receiver_that_is_away_are_problems_and_no_more(
         receiver.come_back()
         eventually(lambda: receiver.told("problem_begun", "notify_failing"), 90)
         eventually(lambda: broken == _hints(cluster).keys(), message="notices arrive")
+
+        receiver.vanish()
+        _fail_a_backup(cluster)
+        failed = "the last backup failed (command of yesterday)"
+        eventually(lambda: {*broken, failed} <= _hints(cluster).keys(), message="it is shown")
         victim = cluster.coordinator()
         victim.kill()
+        receiver.come_back()
+        eventually(lambda: receiver.told("problem_begun", "backup_failed"), 90)
         eventually(lambda: receiver.told("problem_begun", "agent_missing"), 90)
         begun = [each["id"] for each in receiver.told("problem_begun", "hook_failing")]
         assert 2 == len(set(begun)) == len(begun)
@@ -110,6 +131,7 @@ def test_broken_hooks_and_a_receiver_that_is_away_are_problems_and_no_more(
         backup = cluster.end_of(order)["result"]["backup"]
         eventually(lambda: not _hints(cluster), message="everything is mended")
         eventually(lambda: 2 == len(receiver.told("problem_ended", "hook_failing")), 30)
+        eventually(lambda: receiver.told("problem_ended", "backup_failed"), 30)
         (notice,) = eventually(lambda: receiver.told("command_done", str(order)), 30)
         assert backup == notice["command"]["result"]["backup"]
         told = dict(line.split("=", 1) for line in ran.read_text().splitlines())

@@ -163,17 +163,69 @@ def test_the_oldest_make_room_for_the_newest() -> None:
     assert [str(each) for each in range(2, MOST_WAITING + 2)] == desk.receiver.got
 
 
-def test_a_problem_that_stood_before_a_takeover_is_not_told_again() -> None:
-    """Its end is."""
+def a_problem(code: str) -> Problem:
+    """Return a problem of a code."""
+    since = VirtualClock().now()
+    return Problem(code=code, level="warning", message="m", hint="h", since=since)
+
+
+def test_the_next_coordinator_tells_what_the_receiver_does_not_know() -> None:
+    """What was told is not told again; what was not, begun or ended, is."""
+    stands, ended, new = a_problem("no_backup"), a_problem("clock_skew"), a_problem("oplog_gap")
+    first = Desk()
+    first.notices.problems([stands, ended])
+    first.deliver(2)
+    first.receiver.is_away = True
+    first.notices.problems([stands, new])
+    first.deliver(1)
+    assert (stands, ended) == first.notices.told()
+    second = Desk()
+    second.notices.take_over(first.notices.told())
+    second.notices.problems([stands, new])
+    second.deliver(3)
+    assert ["oplog_gap", "clock_skew"] == second.receiver.got
+    assert (stands, new) == second.notices.told()
+
+
+def test_a_coordinator_that_comes_back_tells_nothing_twice() -> None:
+    """What it had left waiting is told as it is now; ends of commands are told all the same."""
     desk = Desk()
-    now = desk.clock.now()
-    stands = Problem(code="no_backup", level="warning", message="m", hint="h", since=now)
-    new = Problem(code="oplog_gap", level="error", message="n", hint="h", since=now)
-    desk.notices.take_over([stands])
-    desk.notices.problems([stands, new])
-    desk.notices.problems([new])
-    desk.deliver(3)
-    assert ["oplog_gap", "no_backup"] == desk.receiver.got
+    desk.receiver.is_away = True
+    desk.notices.problems([a_problem("no_backup"), a_problem("clock_skew")])
+    desk.end("1")
+    desk.receiver.is_away = False
+    desk.notices.take_over([a_problem("no_backup")])
+    desk.notices.problems([a_problem("clock_skew")])
+    desk.deliver(5)
+    assert ["1", "clock_skew", "no_backup"] == desk.receiver.got
+    assert [a_problem("clock_skew")] == list(desk.notices.told())
+
+
+def test_what_is_not_wanted_counts_as_told() -> None:
+    """What stands in the status does not grow for ever."""
+    desk = Desk("problem_begun")
+    desk.notices.problems([a_problem("no_backup")])
+    desk.deliver(1)
+    desk.notices.problems([])
+    assert () == desk.notices.told()
+    desk = Desk("problem_ended")
+    desk.notices.problems([a_problem("no_backup")])
+    assert [a_problem("no_backup")] == list(desk.notices.told())
+    desk.notices.problems([])
+    desk.deliver(2)
+    assert ["no_backup"] == desk.receiver.got
+
+
+def test_what_is_given_up_is_not_told_as_standing() -> None:
+    """Neither a beginning nor an end that the receiver did not want."""
+    desk = Desk()
+    desk.receiver.unwanted = {"no_backup", "clock_skew"}
+    desk.notices.take_over([a_problem("clock_skew")])
+    desk.notices.problems([a_problem("no_backup")])
+    desk.end("1")
+    desk.deliver(2 * MOST_REFUSALS + 1)
+    assert ["1"] == desk.receiver.got
+    assert () == desk.notices.told()
 
 
 def test_without_a_webhook_nothing_waits() -> None:
