@@ -13,6 +13,7 @@ from agent.cli.policy import policy
 from agent.cli.prepare import init
 from agent.cli.program import real_program
 from agent.cli.prune import prune
+from agent.cli.report.verb import report
 from agent.cli.roles import authorize_role, deauthorize_role, roles
 from agent.cli.schedules import schedules
 from agent.cli.service import run
@@ -44,7 +45,7 @@ def backstay(context: click.Context) -> None:
 
 
 _VERBS = (
-    run, init, policy, check, backup, restore, list_, show, status, cancel, verify, delete, prune,
+    run, init, policy, check, backup, restore, list_, show, status, report, cancel, verify, delete, prune,
     resync,
     schedules,
     roles, authorize_role, deauthorize_role,

@@ -53,7 +53,7 @@ def backup_table(entries: Sequence[BackupEntry], now: datetime, *, width: int) -
             "stored": words.size(entry.stored_bytes),
             "storage": entry.storage,
             "verified": _verified(entry, now),
-            "": Text(_remark(entry), style="dim"),
+            "": Text(remark(entry), style="dim"),
         }
         table.add_row(*(_cell(cells[name]) for name in shown))
     return table
@@ -93,17 +93,21 @@ def timeline_lines(picture: Picture, *, width: int, encoding: str) -> list[str]:
 
 
 def _verified(entry: BackupEntry, now: datetime) -> Text:
-    """Say how a backup was found when it was looked at last, and when that was."""
     verdict = entry.verdict
+    style = "dim" if verdict is None else "" if verdict.is_sound else "bold red"
+    return Text(verified_words(verdict, now), style=style)
+
+
+def verified_words(verdict: Verdict | None, now: datetime) -> str:
+    """Say how a backup was found when it was looked at last, and when that was."""
     if verdict is None:
-        return Text("never", style="dim")
-    ago = words.ago(verdict.checked_at, now)
-    if verdict.is_sound:
-        return Text(f"{verdict.depth}, {ago}")
-    return Text(f"DAMAGED, {ago}", style="bold red")
+        return "never"
+    found = verdict.depth if verdict.is_sound else "DAMAGED"
+    return f"{found}, {words.ago(verdict.checked_at, now)}"
 
 
-def _remark(entry: BackupEntry) -> str:
+def remark(entry: BackupEntry) -> str:
+    """Say what else there is to know of a backup, on one line."""
     parts = [
         "kept" if entry.keep else "",
         f"only {', '.join(entry.namespaces)}" if entry.namespaces else "",

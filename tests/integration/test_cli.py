@@ -106,6 +106,25 @@ def test_status_is_safe_after_a_backup(agent: Agent) -> None:
     assert (0, "Safe: ") == (done.exit_status, done.stdout[:6]), done.stdout
 
 
+def test_report_shows_what_is_there(agent: Agent, tmp_path: Path) -> None:
+    """One page, written whole, with the answer and every backup that `list` shows."""
+    file = tmp_path / "report.html"
+    done = agent.verb("report", "--html", str(file), "--json")
+    assert 0 == done.exit_status, done.stdout + done.stderr
+    text = file.read_text(encoding="utf-8")
+    assert json.loads(done.stdout)["safe"]
+    assert "<h1>Safe" in text
+    for entry in _json(agent, "list")[:10]:
+        assert entry["backup"] in text
+
+
+def test_list_draws_what_can_be_restored(agent: Agent) -> None:
+    """The last line says what the signs mean."""
+    done = agent.verb("list")
+    assert (0, True) == (done.exit_status, "backup" in done.stdout.splitlines()[-1])
+    assert "recoverable: " in done.stdout
+
+
 def test_show_finds_commands_and_backups(agent: Agent) -> None:
     """Both kinds of ids are texts on the command line."""
     command = _json(agent, "backup")
