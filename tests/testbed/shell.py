@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,80 @@ def type_into_mongosh(uri: str, lines: Sequence[str], *, timeout_s: float = 90.0
     answers = done.stdout.split(mark)
     assert len(answers) == len(lines) + 1, done.stdout + done.stderr
     return answers[:-1]
+
+
+def call_mongosh(uri: str, *arguments: str, timeout_s: float = 150.0) -> ShellResult:
+    """Run mongosh with arguments of its own, such as `--eval`, and wait for its end.
+
+    Raises: subprocess.TimeoutExpired, ProgramMissingError.
+    """
+    mongosh = programs.mongosh()
+    home = scratch_directory("mongosh")
+    _keep_to_itself(home)
+    done = subprocess.run(
+        [mongosh.path, uri, "--quiet", "--norc", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        env={**os.environ, **mongosh.environment, "HOME": str(home)},
+    )
+    return ShellResult(stdout=done.stdout, stderr=done.stderr, exit_status=done.returncode)
+
+
+class TerminalShell:
+    """A mongosh at a terminal of its own: what is typed, and all that was shown.
+
+    ``startup`` is its user's `.mongoshrc.js`.
+    """
+
+    def __init__(self, uri: str, startup: str) -> None:
+        mongosh = programs.mongosh()
+        home = scratch_directory("mongosh")
+        _keep_to_itself(home)
+        (home / ".mongoshrc.js").write_text(startup)
+        self._terminal, end = os.openpty()
+        os.set_blocking(self._terminal, False)
+        self._shown = b""
+        # Without a terminal that is its own, it would not be told of Ctrl-C.
+        self._process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", mongosh.path, uri, "--quiet"],
+            stdin=end,
+            stdout=end,
+            stderr=end,
+            env={
+                **os.environ,
+                **mongosh.environment,
+                "HOME": str(home),
+                "TERM": "dumb",
+                "COLUMNS": "120",
+            },
+        )
+        os.close(end)
+
+    def type(self, text: str) -> None:
+        """Type some keys; a line ends with a carriage return."""
+        os.write(self._terminal, text.encode())
+
+    def shown(self) -> str:
+        """Return all that was shown so far."""
+        with suppress(BlockingIOError, OSError):
+            while chunk := os.read(self._terminal, 65536):
+                self._shown += chunk
+        return self._shown.decode(errors="replace")
+
+    def close(self) -> None:
+        """End it, if it has not ended. Idempotent."""
+        if self._process.returncode is None:
+            with suppress(OSError):
+                os.write(self._terminal, b"\x03\x04")
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            os.close(self._terminal)
 
 
 def _keep_to_itself(home: Path) -> None:
