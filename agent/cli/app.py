@@ -45,9 +45,8 @@ def backstay(context: click.Context) -> None:
 
 
 _VERBS = (
-    run, init, policy, check, backup, restore, list_, show, status, report, cancel, verify, delete, prune,
-    resync,
-    schedules,
+    run, init, policy, check, backup, restore, list_, show, status, report, cancel, verify, delete,
+    prune, resync, schedules,
     roles, authorize_role, deauthorize_role,
 )  # fmt: skip
 for _verb in _VERBS:

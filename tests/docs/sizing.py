@@ -96,7 +96,8 @@ def month(load: Load) -> Month:
     compacted = Requests(puts=joined.puts * joins_count, gets=joined.gets * joins_count)
     # Small ones are there for two hours before they are joined and removed.
     kept = joined_per_hour * 24 * KEPT_DAYS + segments_per_hour * 2
-    looks_count = _MONTH_S / COMPACT_EVERY_S + _MONTH_S / _LOOK_AGAIN_S
+    # A pass that joins, once an hour, looks again when it is done.
+    looks_count = _MONTH_S / COMPACT_EVERY_S + _MONTH_S / _LOOK_AGAIN_S + _HOURS
     listed = Requests(lists=ceil(kept / _LIST_PAGE) * looks_count)
     probed = Requests(lists=AGENTS * _MONTH_S / PROBE_S)
     backup_bytes = load.data_gib * _GIB

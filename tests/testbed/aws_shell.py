@@ -22,10 +22,21 @@ service, operation, *rest = sys.argv[1:]
 options = dict(zip(rest[::2], rest[1::2], strict=True))
 assert all(each.startswith("--") for each in options), rest
 query, form = options.pop("--query", None), options.pop("--output", "json")
+def structure(text):
+    # JSON, or what the CLI calls shorthand, such as A=1,B=2
+    if text[:1] in "{[":
+        return json.loads(text)
+    return dict(part.split("=", 1) for part in text.split(","))
+service = {"s3api": "s3"}.get(service, service)
 arguments = {
     "".join(part.capitalize() for part in name[2:].split("-")): value
     for name, value in options.items()
 }
+model = boto3.client(service).meta.service_model
+shapes = model.operation_model("".join(p.capitalize() for p in operation.split("-"))).input_shape
+for name, value in arguments.items():
+    if shapes.members[name].type_name in ("structure", "list"):
+        arguments[name] = structure(value)
 answer = getattr(boto3.client(service), operation.replace("-", "_"))(**arguments)
 answer.pop("ResponseMetadata")
 found = jmespath.search(query, answer) if query else answer
@@ -40,7 +51,7 @@ def run_lines(server: AwsServer, lines: Sequence[str]) -> str:
     """
     home = scratch_directory("aws-shell")
     try:
-        _install(home)
+        install_aws(home, server)
         done = subprocess.run(
             ["bash", "-e"],
             input="\n".join(lines) + "\n",
@@ -51,10 +62,6 @@ def run_lines(server: AwsServer, lines: Sequence[str]) -> str:
             env={
                 "PATH": f"{home}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
                 "HOME": str(home),
-                "AWS_ENDPOINT_URL": server.endpoint_url,
-                "AWS_ACCESS_KEY_ID": server.access_key_id,
-                "AWS_SECRET_ACCESS_KEY": server.secret_access_key,
-                "AWS_DEFAULT_REGION": REGION,
             },
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -63,7 +70,15 @@ def run_lines(server: AwsServer, lines: Sequence[str]) -> str:
         remove_directory(home)
 
 
-def _install(home: Path) -> None:
-    program = home / "aws"
-    program.write_text(f"#!{sys.executable}\n{_PROGRAM}")
+def install_aws(folder: Path, server: AwsServer) -> None:
+    """Put a program `aws` into a folder, which asks this server as its administrator."""
+    settings = {
+        "AWS_ENDPOINT_URL": server.endpoint_url,
+        "AWS_ACCESS_KEY_ID": server.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": server.secret_access_key,
+        "AWS_DEFAULT_REGION": REGION,
+    }
+    program = folder / "aws"
+    head = f"#!{sys.executable}\nimport os\nos.environ |= {settings!r}\n"
+    program.write_text(head + _PROGRAM)
     program.chmod(0o700)

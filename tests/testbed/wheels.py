@@ -42,12 +42,14 @@ def tracked() -> list[Path]:
     return [name for name in names if (REPOSITORY / name).is_file()]
 
 
-def copy_of_the_sources(directory: Path, version: str) -> Path:
-    """Copy the project as if it had this version, which stands in one place."""
+def copy_of_the_sources(directory: Path, version: str | None = None) -> Path:
+    """Copy the project, as if it had another version if one is given: it stands in one place."""
     for name in tracked():
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, target)
+    if version is None:
+        return directory
     place = directory / "agent/__init__.py"
     text, count = _VERSION.subn(rf'\1"{version}"', place.read_text())
     assert 1 == count

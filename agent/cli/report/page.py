@@ -36,7 +36,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class ProblemRow:
     """A problem as the page shows it."""
 
     tone: Tone
@@ -118,7 +118,7 @@ class Page:
     made_at: str
     version: str
     facts: tuple[Fact, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[ProblemRow, ...]
     history: History | None
     backups: tuple[BackupRow, ...]
     more_backups: tuple[BackupRow, ...]
@@ -211,9 +211,9 @@ def _span(picture: Picture) -> str:
     return words.duration(seconds) if seconds else "one moment"
 
 
-def _problem(trouble: Trouble, now: datetime) -> Problem:
+def _problem(trouble: Trouble, now: datetime) -> ProblemRow:
     since = trouble.since
-    return Problem(
+    return ProblemRow(
         tone="bad" if trouble.level == "error" else "warning",
         level=trouble.level,
         code=trouble.code,

@@ -43,7 +43,7 @@ def test_a_schedule_is_a_line(terminal: Terminal) -> None:
     """When it runs what, by its own clock, what it keeps, and when it is due in UTC."""
     expected = (
         "nightly 0 3 * * * Europe/Vienna backup namespaces=shop.* keep_last=3, keep_daily=7"
-        " 2026-11-22 02:00:00 UTC, in 5 h 44 min"
+        " in 5 h 44 min, 2026-11-22 02:00:00 UTC"
     )
     assert expected == line(terminal, "nightly")
     assert "off UTC keep_last=1 disabled" == line(terminal, "off")
