@@ -7,7 +7,7 @@ from typing import Final
 
 from agent.core.clock import Clock
 from agent.core.errors import PermanentError, TransientError
-from agent.core.flow import Shared, Stop
+from agent.core.flow import Shared, Stop, WorkerGroup
 from agent.core.log import Log
 from agent.model.commands import CommandRecord
 from agent.model.notices import (
@@ -33,6 +33,7 @@ MOST_REFUSALS: Final = 3
 MOST_FAILURES: Final = 3
 LONGEST_PAUSE_S: Final = 60.0
 _GLANCE_S: Final = 0.5
+_END_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,17 @@ class Notices:
         ]
 
     def run(self, stop: Stop) -> None:
-        """Deliver until stopped, one after the other in their order."""
+        """Deliver until stopped, one after the other in their order.
+
+        The end of the agent does not wait for a receiver that is silent.
+        """
+        group = WorkerGroup("notices", stop)
+        group.start(lambda: self._deliver_all(group.stop), "webhook")
+        while not group.stop.wait(_GLANCE_S):
+            continue
+        group.join(_END_S)
+
+    def _deliver_all(self, stop: Stop) -> None:
         pause_s = 0.0
         while not stop.wait(pause_s):
             pause_s = self.deliver()

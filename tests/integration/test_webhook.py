@@ -140,11 +140,11 @@ def test_a_receiver_must_prove_who_it_is() -> None:
 
 
 @contextmanager
-def telling(receiver: Receiver) -> Iterator[Callable[[str], None]]:
+def telling(receiver: Receiver, *, timeout_s: float = 1.0) -> Iterator[Callable[[str], None]]:
     """Run notices as an agent does, and yield what lets a command end."""
     notices = Notices(
         NoticePorts(
-            postbox=webhook(receiver.url, timeout_s=1.0),
+            postbox=webhook(receiver.url, timeout_s=timeout_s),
             events=frozenset({"command_done"}),
             replset="rs0",
             agent="a:1",
@@ -184,3 +184,14 @@ def test_notices_arrive_after_everything_that_a_receiver_can_do() -> None:
         receiver.delay_s = 0.0
         receiver.come_back()
         eventually(lambda: "4" in receiver.got[3:], message="the last one arrives")
+
+
+def test_the_end_of_an_agent_does_not_wait_for_a_silent_receiver() -> None:
+    """However long it may take to answer."""
+    with Receiver.start() as receiver:
+        receiver.delay_s = 3600.0
+        with telling(receiver, timeout_s=3600.0) as end:
+            end("1")
+            eventually(lambda: receiver.count() == 1)
+        # The exchange still goes on, and holds up nobody.
+        assert [] == receiver.got
