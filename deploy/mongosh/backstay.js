@@ -305,6 +305,21 @@ globalThis.backstay = (() => {
     }
   }
 
+  /* Refuses what would make a control database where none is: nobody would ever look there. */
+  function prepared() {
+    let found = [{}];
+    try {
+      found = database().getCollectionInfos({ name: "commands" }, { nameOnly: true });
+    } catch (error) {
+      if (error.code !== 13) throw error;
+    }
+    if (found.length > 0) return;
+    throw refusal(
+      `there is no control database ${control}: start an agent or "backstay init", or turn to ` +
+        "another one with backstay.use(name)",
+    );
+  }
+
   /* Returns the commands that a part of a validator knows. */
   const commandsOf = (schema) => schema?.properties?.command?.enum ?? [];
 
@@ -481,6 +496,7 @@ globalThis.backstay = (() => {
   // ------------------------------------------------------------------ commands
 
   function ordered(document) {
+    prepared();
     const insert = () => database().commands.insertOne(document).insertedId;
     const id = asked(insert, `the command ${typed(document.command)}`, "commands", document);
     const isCancel = document.command === "cancel";
@@ -926,6 +942,7 @@ globalThis.backstay = (() => {
     if (typeof name !== "string" || !isDocument(fields)) {
       throw refusal('backstay.schedule takes a name and a document: see backstay.help("schedule")');
     }
+    prepared();
     if ("_id" in fields && fields._id !== name) {
       throw refusal(`the schedule ${typed(name)} cannot have the _id ${typed(fields._id)}`);
     }

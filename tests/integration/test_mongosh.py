@@ -169,9 +169,6 @@ def test_help_is_for_reading_and_needs_no_control_database(control: Control) -> 
     assert "start an agent" in done.stdout
     assert "without id: the last one" in done.stdout
     assert "none, which no agent has prepared yet" in done.stderr
-    told = control.values('backstay.help("restor")', 'backstay.help("bananas")')
-    assert 'there is no backstay.restor; did you mean "restore"?' == told[0]
-    assert told[1].startswith("there is no backstay.bananas; there are: backup, restore,")
 
 
 # ------------------------------------------------------------------ commands
@@ -313,6 +310,10 @@ def test_what_makes_no_sense_here_is_told_before_the_server_is_asked(control: Co
         'backstay.show("20261121T201512Z")',
         "backstay.watch()",
         'backstay.pause("nightly")',
+        'backstay.help("restor")',
+        'backstay.help("bananas")',
+        'backstay.use("none") && backstay.backup()',
+        user="root",
     )
     expected = (
         'takes its options as a document; you gave "shop.*"',
@@ -322,10 +323,14 @@ def test_what_makes_no_sense_here_is_told_before_the_server_is_asked(control: Co
         "there is no command 20261121T201512Z",
         "no command waits or runs",
         'there is no schedule "nightly"',
+        'there is no backstay.restor; did you mean "restore"?',
+        "there is no backstay.bananas; there are: backup, restore,",
+        "there is no control database none: ",
     )
     for part, text in zip(expected, texts, strict=True):
         assert part in text
     assert [] == control.commands()
+    assert "none" not in control.cluster.list_database_names()
 
 
 # ------------------------------------------------------------------ schedules
@@ -515,17 +520,21 @@ def test_who_may_not_is_told_what_is_missing(control: Control) -> None:
     """Whoever has `read` may look, whoever has nothing may not, and nobody is not asked in."""
     control.write(None, "a:1")
     looks = ["backstay.status().state", "backstay.list()", "backstay.schedules()"]
-    *seen, refused = control.values(*looks, "backstay.backup()", user="onlooker")
-    assert ["error", [], []] == seen
+    calls = [*looks, "backstay.backup()"]
+    log_in = f"db.getSiblingDB('admin').auth('{{}}', '{_PASSWORD}').ok"
+    found = control.values(
+        *calls, log_in.format("stranger"), *calls, log_in.format("onlooker"), *calls, user=""
+    )
+    unknown, strange, seen = found[:4], found[5:9], found[10:]
+    assert all("needs a user: log in" in each for each in unknown), unknown
+    assert all("is not allowed to the user stranger" in each for each in strange), strange
+    *values, refused = seen
+    assert ["error", [], []] == values
     assert refused.startswith('the command "backup" is not allowed to the user onlooker')
     assert (
         'db.getSiblingDB("admin").grantRolesToUser('
         '"onlooker", [{role: "readWrite", db: "backstay"}])' in refused
     )
-    strange = control.values(*looks, 'backstay.pause("x")', user="stranger")
-    assert all("is not allowed to the user stranger" in each for each in strange), strange
-    unknown = control.values(*looks, "backstay.backup()", user="")
-    assert all("needs a user: log in" in each for each in unknown), unknown
 
 
 # ------------------------------------------------------------------ the shell
