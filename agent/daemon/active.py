@@ -9,6 +9,7 @@ from agent.core.errors import LeaseLost, PermanentError, Stopped, TransientError
 from agent.core.flow import Stop, WorkerGroup
 from agent.core.keeper import Held
 from agent.core.log import Log
+from agent.daemon.following import Following
 from agent.daemon.hooks import Hooks
 from agent.daemon.notices import Notices
 from agent.model.commands import CommandRecord, Request
@@ -35,6 +36,7 @@ class JobPorts:
     make: Callable[[Request, JobContext], Job]
     clock: Clock
     agent: str
+    following: Following
     log: Log
     instruments: Instruments = NO_INSTRUMENTS
     notices: Notices = field(default_factory=Notices)
@@ -161,6 +163,7 @@ class ActiveJob:
             self._ports.hooks.before(self.record, self.request, self._stop)
         result = job.run()
         self._ports.boards.commands.report(self.record.command_id, self._token, job.progress(), 0.0)
+        self._ports.following.insert_after(self.record)
         self._conclude(State.DONE, result=result)
 
     def _take_over(self) -> None:

@@ -20,7 +20,7 @@ from agent.ports.control import (
 )
 from agent.ports.instruments import NO_INSTRUMENTS, Instruments, TaskEnd
 from agent.ports.restore import ReplayTarget, RestoreTarget, SwitchTarget, ViewRule
-from agent.ports.retention import OldVersions, RetentionRules
+from agent.ports.retention import OldVersions
 from agent.ports.roles import RoleBoard, RoleStorage
 from agent.ports.storage import ObjectStore, StoredObject
 from agent.ports.work import CANCELED, Job, JobContext, JobError
@@ -49,7 +49,6 @@ __all__ = [
     "Read",
     "ReplayTarget",
     "RestoreTarget",
-    "RetentionRules",
     "RoleBoard",
     "RoleStorage",
     "ScheduleBoard",

@@ -14,6 +14,7 @@ from agent.daemon.active import JobPorts
 from agent.daemon.archive import ArchiveDuty, ArchiveDutyPorts, ArchivePreference
 from agent.daemon.coordinator import Coordinator, CoordinatorPorts
 from agent.daemon.dispatcher import Dispatcher, DispatcherPorts
+from agent.daemon.following import Following
 from agent.daemon.gaps import GapBackups
 from agent.daemon.overview import Overview, OverviewPorts
 from agent.daemon.problems import ArchiveRules
@@ -206,6 +207,12 @@ class Assembly:
             make=self._workshop().job,
             clock=self.clock,
             agent=self.links.own.name,
+            following=Following(
+                self.patient.schedules,
+                self.patient.commands,
+                self.settings.storage.label,
+                self.log,
+            ),
             log=self.log,
             instruments=self.instruments,
             notices=self.notices,

@@ -7,7 +7,6 @@ import agent
 from agent.core.clock import Clock
 from agent.core.errors import PermanentError
 from agent.core.log import Log
-from agent.core.retry import persistent
 from agent.jobs.backup.job import BackupJob, BackupPorts
 from agent.jobs.check.job import CheckJob, CheckPorts
 from agent.jobs.delete import DeleteJob, DeletePorts
@@ -33,7 +32,6 @@ from agent.model.commands import (
     Verify,
 )
 from agent.mongo.apply import MongoReplayTarget
-from agent.mongo.retention import MongoRetentionRules
 from agent.mongo.switch import MongoSwitch
 from agent.mongo.target import MongoTarget
 from agent.ports import (
@@ -43,7 +41,7 @@ from agent.ports import (
 )
 from agent.ports.work import Job, JobContext
 from agent.settings import Settings
-from agent.wiring.links import CONTROL_POLICY, Links
+from agent.wiring.links import Links
 from agent.wiring.roles import role_ports
 from agent.wiring.stores import Stores
 
@@ -144,15 +142,12 @@ class Workshop:
     def _prune(self, request: Prune, context: JobContext) -> Job:
         parts = self._parts
         label, _ = self._stores.open(request.storage)
-        database = parts.links.cluster[parts.settings.control.database]
         ports = PrunePorts(
             source=parts.source,
             store=self._stores.open_for(label, context, ends_on_cancel=False),
             label=label,
             main=parts.settings.storage.label,
-            rules=persistent(
-                MongoRetentionRules(database), policy=CONTROL_POLICY, stop=context.stop
-            ),
+            schedules=self._boards.schedules,
             catalogue=self._boards.catalogue,
             notes=self._boards.notes,
             now=lambda: min(self._boards.status.server_now(), parts.clock.now()),

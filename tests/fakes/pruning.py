@@ -15,6 +15,8 @@ from agent.model.backups import entry_of
 from agent.model.cluster_time import ClusterTime
 from agent.model.commands import Prune
 from agent.model.manifest import Chunk, Copy, Manifest, Segment, Window
+from agent.model.schedules import Mark
+from agent.model.timetable import ScheduleRecord, record_of
 from agent.ports import JobContext, ObjectStore, OldVersions
 from tests.fakes import archive
 from tests.fakes.catalogue import collection
@@ -45,9 +47,13 @@ class MemoryRules:
     def __init__(self, *found: Mapping[str, Any]) -> None:
         self.found = list(found)
 
-    def documents(self) -> list[Mapping[str, Any]]:
-        """Return them."""
-        return self.found
+    def records(self) -> list[ScheduleRecord]:
+        """Return them as they are read."""
+        return [record_of(each) for each in self.found]
+
+    def mark(self, _record: ScheduleRecord, _mark: Mark) -> bool:
+        """Refuse: a prune marks nothing."""
+        raise NotImplementedError
 
 
 @dataclass
@@ -165,7 +171,7 @@ class Cellar:
             store=store or self.store,
             label="main",
             main="main",
-            rules=self.rules,
+            schedules=self.rules,
             catalogue=self.catalogue,
             notes=self.notes,
             now=lambda: self.now,

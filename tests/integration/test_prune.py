@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bson import Int64, Timestamp
 
 from agent.aws import policy
 from agent.aws.session import Access
 from agent.core.clock import SystemClock
 from agent.model import keys
-from agent.mongo.retention import MongoRetentionRules
 from agent.ports import JobError, ObjectStore, OldVersions
 from agent.settings import S3Settings, StorageSettings
 from agent.storage.filesystem import FilesystemStore
@@ -23,7 +21,6 @@ from agent.storage.versions import old_versions
 from tests.contract.test_object_store import s3_settings
 from tests.fakes.pruning import REPLSET, Cellar, id_of
 from tests.testbed.aws import AwsServer, allow
-from tests.testbed.replica_set import ReplicaSet
 from tests.testbed.s3 import REGION, Bucket, S3Endpoint
 
 if TYPE_CHECKING:
@@ -216,23 +213,3 @@ def test_what_a_policy_keeps_is_named_and_all_else_goes(aws_server: AwsServer) -
     assert keys.manifest(REPLSET, id_of(1)) not in left
     listed = [each.backup_id for each in cellar.catalogue.entries()]
     assert [id_of(2), id_of(3), id_of(4)] == listed
-
-
-# -- schedules
-
-
-def test_every_document_of_the_schedules_is_read_as_it_is(replica_set: ReplicaSet) -> None:
-    """None where there is no collection; and what makes no sense, too."""
-    database = replica_set.client()["backstay"]
-    rules = MongoRetentionRules(database)
-    assert [] == rules.documents()
-    document = {
-        "_id": "nightly",
-        "retention": {"keep_last": Int64(3)},
-        "handled_to": Timestamp(1, 2),
-    }
-    database["schedules"].insert_many([document, {"_id": 7, "x": "nonsense"}])
-    found = rules.documents()
-    assert [{"_id": 7, "x": "nonsense"}] == list(found[:1])
-    assert {"keep_last": 3} == found[1]["retention"]
-    assert type(found[1]["retention"]["keep_last"]) is int

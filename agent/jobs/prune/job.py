@@ -53,7 +53,7 @@ class PruneJob:
     def plan(self) -> None:
         """Check that the storage answers, and that every schedule can be read."""
         self._ports.store.probe()
-        ruling(self._ports.rules, self._ports.label, self._ports.main)
+        ruling(self._ports.schedules, self._ports.label, self._ports.main)
 
     def progress(self) -> Progress:
         """Return how far the removing is, in stored bytes."""

@@ -34,7 +34,7 @@ def planned(
     found = plan(
         [replace(each, keep=True) if each.backup_id in stuck else each for each in entries],
         archive,
-        ruling(ports.rules, ports.label, ports.main),
+        ruling(ports.schedules, ports.label, ports.main),
         replset_id=identity.replset_id,
         now=ports.now(),
         named={backup: each.needs.named for backup, each in held.items()},

@@ -11,7 +11,7 @@ from agent.ports import (
     JobNotes,
     ObjectStore,
     OldVersions,
-    RetentionRules,
+    ScheduleBoard,
 )
 
 
@@ -27,7 +27,7 @@ class PrunePorts:
     store: ObjectStore
     label: str
     main: str
-    rules: RetentionRules
+    schedules: ScheduleBoard
     catalogue: BackupCatalogue
     notes: JobNotes
     now: Callable[[], datetime]

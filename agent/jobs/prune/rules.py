@@ -2,23 +2,17 @@
 
 from agent.core.errors import PermanentError
 from agent.model.retention import Policy, policies
-from agent.model.schedules import Schedule, parse
-from agent.ports import RetentionRules
+from agent.ports import ScheduleBoard
 
 
-def ruling(rules: RetentionRules, label: str, main: str) -> tuple[Policy, ...]:
+def ruling(schedules: ScheduleBoard, label: str, main: str) -> tuple[Policy, ...]:
     """Return what the schedules say of a storage.
 
     Raises: PermanentError ``retention_unclear`` while any of them cannot be read: it may have
     promised to keep something.
     """
-    found: list[Schedule] = []
-    faults: list[str] = []
-    for document in rules.documents():
-        try:
-            found.append(parse(document))
-        except PermanentError as error:
-            faults.append(error.message)
+    records = schedules.records()
+    faults = [each.fault.message for each in records if each.fault is not None]
     if faults:
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise PermanentError(
@@ -26,4 +20,5 @@ def ruling(rules: RetentionRules, label: str, main: str) -> tuple[Policy, ...]:
             f"a schedule cannot be read, and may have promised to keep a backup: {faults[0]}{more}",
             hint="correct the document in the collection schedules, or delete it; then prune again",
         )
+    found = [each.schedule for each in records if each.schedule is not None]
     return policies(found, label, main)

@@ -11,6 +11,7 @@ from agent.core.keeper import Keeper
 from agent.core.log import get
 from agent.daemon.active import MOST_TRIES, JobPorts
 from agent.daemon.coordinator import Coordinator, CoordinatorPorts
+from agent.daemon.following import Following
 from agent.daemon.gaps import GapBackups
 from agent.daemon.overview import Overview, OverviewPorts
 from agent.daemon.problems import ArchiveRules
@@ -120,6 +121,7 @@ class Site:
             make=self._make,
             clock=self.clock,
             agent=name,
+            following=Following(control.schedules, control.commands, "main", get()),
             log=get(),
             instruments=self.counts,
         )
@@ -626,6 +628,35 @@ def test_a_run_that_is_due_is_inserted_and_run_at_once() -> None:
     assert site.control.status.cluster is not None
     (found,) = site.control.status.cluster.next_runs
     assert ("quarterly", "backup", 45) == (found.schedule, found.command, found.at.minute)
+
+
+def test_a_prune_follows_a_backup_of_a_schedule_with_a_retention() -> None:
+    """Once, though the end of the backup could not be written at first; by hand there is none."""
+    site = Site()
+    coordinator = site.coordinator()
+    site.control.schedules.insert({
+        "_id": "nightly",
+        "cron": "0 3 * * *",
+        "command": {"command": "backup"},
+        "retention": {"keep_last": 7},
+    })
+    site.control.schedules.insert({"_id": "odd", "retention": {"keep_lots": 1}})
+    move = site.control.commands.move
+    away = [TransientError("no_primary", "none")]
+
+    def fail_once(record: CommandRecord, new: State, token: int, outcome: Outcome) -> bool:
+        if new is State.DONE and away:
+            raise away.pop()
+        return move(record, new, token, outcome)
+
+    site.control.commands.move = fail_once  # type: ignore[method-assign]
+    run = "nightly@20261121T030000Z"
+    for command_id in (run, "by-hand"):
+        site.insert(_id=command_id, command="backup")
+        site.reach(coordinator, command_id, State.DONE)
+    site.reach(coordinator, f"{run}#prune", State.DONE)
+    assert site.control.commands.get("by-hand#prune") is None
+    assert not away
 
 
 def test_of_the_runs_that_waited_the_last_is_run() -> None:

@@ -10,6 +10,7 @@ from agent.core.flow import Stop
 from agent.core.keeper import Held
 from agent.core.log import get
 from agent.daemon.active import MOST_TRIES, ActiveJob, JobPorts
+from agent.daemon.following import Following
 from agent.daemon.hooks import HookPorts, Hooks
 from agent.model.commands import Backup, CommandRecord
 from agent.model.leases import COORDINATOR
@@ -115,6 +116,7 @@ class Scene:
             make=lambda _request, context: _Job(self, context),
             clock=self.clock,
             agent="a:1",
+            following=Following(control.schedules, control.commands, "main", get()),
             log=get(),
             hooks=hooks,
         )
