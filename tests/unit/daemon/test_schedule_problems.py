@@ -193,7 +193,7 @@ def test_while_a_run_of_it_is_under_way_it_is_not_overdue() -> None:
         assert expected == codes(problems(record(), running=running))
 
 
-@pytest.mark.parametrize("took_min", [1, 10, 50, 90, 170, 600])
+@pytest.mark.parametrize("took_min", [1, 50, 170, 600])
 @pytest.mark.parametrize("line", ["*/10 * * * *", "0 * * * *", "0 */6 * * *"])
 def test_backups_that_take_longer_than_the_interval_are_legal(line: str, took_min: int) -> None:
     """One follows on the other, and at no moment is one overdue, though none says that it runs."""
@@ -216,4 +216,4 @@ def test_backups_that_take_longer_than_the_interval_are_legal(line: str, took_mi
         due = begin + (now - begin) // interval * interval
         done = [each for each in made if each.finished_at <= now]
         assert [] == problems(record(due, cron=line), entries=done, now=now), now
-        now += timedelta(minutes=37)
+        now += timedelta(minutes=53)
