@@ -73,7 +73,8 @@ class MetricsServer:
 
     def _answer(self, environ: dict[str, Any], respond: _Respond) -> Iterable[bytes]:
         if environ.get("PATH_INFO") == PATH:
-            return cast("Iterable[bytes]", self._app(environ, respond))
+            # Everything or nothing: to choose by name[] would need a registry of another kind.
+            return cast("Iterable[bytes]", self._app({**environ, "QUERY_STRING": ""}, respond))
         respond("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
         return [f"the metrics are at {PATH}\n".encode()]
 

@@ -1,5 +1,6 @@
 """The server of metrics, at real ports, asked by those who mean well and those who do not."""
 
+import gzip
 import http.client
 import socket
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ def test_metrics_are_at_their_path_and_nothing_else_is() -> None:
     with serving(f"{HOST}:{port}"):
         eventually(lambda: serves(port), 20)
         assert 1 == scrape(port).value("backstay_tests_total")
+        assert "backstay_tests_total" in fetch(port, "/metrics?name[]=other")
         with closing(http.client.HTTPConnection(HOST, port, timeout=10)) as connection:
             connection.request("GET", "/")
             answer = connection.getresponse()
@@ -45,6 +47,21 @@ def test_metrics_are_at_their_path_and_nothing_else_is() -> None:
         with closing(http.client.HTTPConnection(HOST, port, timeout=10)) as connection:
             connection.request("POST", "/metrics", b"x")
             assert 405 == connection.getresponse().status
+
+
+def test_prometheus_gets_the_form_that_it_asks_for() -> None:
+    """Its own of today, compressed; a person at a terminal gets the plain one."""
+    port = free_port()
+    with serving(f"{HOST}:{port}"):
+        eventually(lambda: serves(port), 20)
+        wanted = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
+        with closing(http.client.HTTPConnection(HOST, port, timeout=10)) as connection:
+            connection.request("GET", "/metrics", headers=wanted)
+            answer = connection.getresponse()
+            body = gzip.decompress(answer.read()).decode()
+            assert "openmetrics" in str(answer.getheader("Content-Type"))
+        assert "backstay_tests_total 1.0\n" in body
+        assert body.endswith("# EOF\n")
 
 
 def test_an_address_of_ipv6_is_served() -> None:

@@ -1,6 +1,8 @@
 """What is served, read as Prometheus reads it."""
 
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from agent.metrics.catalogue import ALL, PREFIX, REPLSET, WORK
 from agent.metrics.counts import Counts
@@ -112,3 +114,14 @@ def test_what_is_counted_is_called_as_the_catalogue_says() -> None:
         assert each.kind == kinds[PREFIX + each.name]
         assert each.help == helps[PREFIX + each.name]
     assert len({each.full_name for each in ALL}) == len(ALL)
+
+
+def test_the_form_of_today_is_well_made_too() -> None:
+    """What Prometheus asks for by itself is read by a parser that is strict."""
+    told = Told()
+    told.counts.tell_cluster(BARE, [a_backup(500)])
+    told.counts.count_request("PutObject", "2xx", 0.2)
+    text: str = openmetrics(told.exposed).decode()  # type: ignore[no-untyped-call]
+    families = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    found = {sample.name for each in families for sample in each.samples}
+    assert {each.name for each in told.ask().samples} == found
