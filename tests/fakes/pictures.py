@@ -12,7 +12,11 @@ from agent.model.status import AgentStatus, StorageStatus
 from agent.model.verdict import Verdict
 from tests.fakes.console import NOW
 
-NODES = ("db1.example.net:27017", "db2.example.net:27017", "db3.example.net:27017")
+NODES = (
+    "db1.example.net:27017",
+    "db2.example.net:27017",
+    "ip-10-24-113-207.eu-west-1.compute.internal.example.net:27017",
+)
 EVIL = "<script>alert('from the database')</script>"
 
 

@@ -71,6 +71,12 @@ def promtool() -> Program:
     return Program(path=Path(found) if found else _installed(TESTBED / "promtool/usr/bin/promtool"))
 
 
+def chromium() -> Program:
+    """Find the headless browser, with the libraries it came with. Raises: ProgramMissingError."""
+    path = _installed(TESTBED / "chromium/chromium")
+    return Program(path=path, environment={"LD_LIBRARY_PATH": str(path.parent / "lib")})
+
+
 def _installed(path: Path) -> Path:
     if not path.exists():
         raise ProgramMissingError(f"{path} is not there: run `make testbed` once")

@@ -13,7 +13,7 @@ from agent.model.backups import BackupEntry
 from agent.model.coverage import Recoverable
 
 # Room that a label of the time axis needs, and a bar with the space beside it, in pixels.
-_LABEL_PX: Final = 70
+_LABEL_PX: Final = 72
 _SLOT_PX: Final = 9
 _WIDEST_BAR_PX: Final = 26
 _LEFT_PX: Final = 62
@@ -27,7 +27,8 @@ _BARS_HEIGHT: Final = 150
 _AXIS_PX: Final = 26
 # A gap is seen however short it is.
 _THINNEST_GAP_PX: Final = 3.0
-_END_PX: Final = 26
+# Half of the widest label of the time axis: nearer to the edge of the chart there is none.
+_END_PX: Final = 29
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,7 @@ def coverage_chart(
         gaps=tuple(_gaps(ranges, x, now)),
         marks=tuple(_marks(entries, x)),
         marks_top=_TICKS_TOP,
-        labels=_time_labels(begin, now, (1, width - 1), _COVERAGE_HEIGHT - 8),
+        labels=_time_labels(begin, now, (1, width - 1), _COVERAGE_HEIGHT - 8, width),
     )
 
 
@@ -165,14 +166,14 @@ def _marks(entries: Sequence[BackupEntry], x: Callable[[datetime], float]) -> li
 
 
 def _time_labels(
-    begin: datetime, end: datetime, edges: tuple[float, float], y: int
+    begin: datetime, end: datetime, edges: tuple[float, float], y: int, width: int
 ) -> tuple[Label, ...]:
     left, right = edges
     found = []
     for tick in moments(begin, end, int((right - left) // _LABEL_PX)):
         at = round(left + tick.at * (right - left), 1)
-        anchor = "start" if at < left + _END_PX else "end" if at > right - _END_PX else "middle"
-        found.append(Label(x=at, y=y, text=tick.label, anchor=anchor))
+        if _END_PX <= at <= width - _END_PX:
+            found.append(Label(x=at, y=y, text=tick.label, anchor="middle"))
     return tuple(found)
 
 
@@ -224,7 +225,7 @@ def bar_chart(
         behind=tuple(box(bar, bar.whole) for bar in bars if bar.whole > 0),
         front=tuple(box(bar, bar.value) for bar in bars),
         lines=tuple(lines),
-        labels=_time_labels(begin, now, (left + half, right - half), base + _AXIS_PX - 7),
+        labels=_time_labels(begin, now, (left + half, right - half), base + _AXIS_PX - 7, width),
         left=left,
         right=right,
         base=base,
