@@ -9,6 +9,7 @@ from types import FrameType
 import pytest
 import structlog
 from bson import json_util
+from hypothesis import HealthCheck, settings
 
 from tests.testbed import secrecy
 from tests.testbed.aws import AwsServer
@@ -19,6 +20,13 @@ from tests.testbed.s3 import Bucket, S3Server
 from tests.testbed.waiting import eventually
 
 _DATABASES_OF_THE_SERVER = {"admin", "config", "local"}
+
+
+# How long an example takes says how busy the machine is.
+settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("busy")
 
 
 def pytest_configure() -> None:
