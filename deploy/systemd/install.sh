@@ -133,7 +133,8 @@ make_settings() {
   if [[ $EUID == 0 && -n $number ]]; then
     group=(-g "$number")
   fi
-  run install -d -m 0750 "${group[@]}" "$settings"
+  # What is written there later has the group of the agent, which may read and nothing else.
+  run install -d -m 2750 "${group[@]}" "$settings"
   run install -m 0640 "${group[@]}" "$here/../../config.example.yaml" "$settings/config.example.yaml"
   if [[ -e $settings/config.yaml ]]; then
     say "kept: $settings/config.yaml"

@@ -77,7 +77,7 @@ def test_twice_is_as_once(host: Host, tmp_path: Path) -> None:
     assert "backstay 1.0.0" == host.version()
     for name, mode in FILES.items():
         assert mode == stat.S_IMODE((host.root / name).stat().st_mode), name
-    assert 0o750 == stat.S_IMODE((host.root / "etc/backstay").stat().st_mode)
+    assert 0o2750 == stat.S_IMODE((host.root / "etc/backstay").stat().st_mode)
     unit = (host.root / "etc/systemd/system/backstay.service").read_text()
     assert "ExecStart=/opt/backstay/current/bin/backstay run" in unit
     (host.root / "etc/backstay/config.yaml").write_text("edited")
