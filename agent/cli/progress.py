@@ -12,6 +12,8 @@ from agent.cli.sight import Advance, Sight
 from agent.core.clock import Clock
 from agent.model.states import State
 
+# Columns of a terminal that has room for sizes beside the bar.
+_ROOMY: Final = 110
 # Seconds between lines where there is no terminal.
 _LINE_S: Final = 10.0
 _PHASES: Final = {
@@ -68,10 +70,10 @@ def phase_words(sight: Sight) -> str:
     return str(sight.state)
 
 
-def figures(advance: Advance, rate: float) -> str:
-    """Say how much is done, how fast, and how long the rest should take."""
+def figures(advance: Advance, rate: float, *, is_brief: bool = False) -> str:
+    """Say how much is done, unless it must be brief; how fast, and how long it should take."""
     parts = []
-    if advance.total_bytes:
+    if advance.total_bytes and not is_brief:
         parts.append(f"{words.size(advance.done_bytes)} of {words.size(advance.total_bytes)}")
     if rate >= 1:
         parts.append(f"{words.size(rate)}/s")
@@ -88,6 +90,11 @@ class Bar:
         self._meter = Meter(clock)
         self._task: TaskID | None = None
 
+    @property
+    def _is_brief(self) -> bool:
+        """Whether there is no room for everything beside the bar."""
+        return self._progress.console.width < _ROOMY
+
     def show(self, sight: Sight) -> None:
         """Move the bar."""
         if self._task is None:
@@ -102,8 +109,11 @@ class Bar:
             completed=advance.percent if advance and has_measure else 0.0,
             phase=phase_words(sight).ljust(_WIDEST),
             percent=f"{advance.percent:3.0f} %" if advance and has_measure else "     ",
-            figures=figures(advance, self._meter.rate(advance)) if advance else "",
+            figures=self._figures(advance) if advance else "",
         )
+
+    def _figures(self, advance: Advance) -> str:
+        return figures(advance, self._meter.rate(advance), is_brief=self._is_brief)
 
 
 class Lines:
