@@ -5,6 +5,7 @@ import os
 import pty
 import signal
 import subprocess
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,24 @@ def test_a_terminal_shows_a_bar(agent: Agent) -> None:
     assert 0 == process.returncode, shown
     assert "━" in shown
     assert "backup done" in shown
+
+
+def test_watch_draws_again_until_ctrl_c(agent: Agent) -> None:
+    """On 80 columns by 24 lines, in place; it ends as the status would then."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    command: list[str | Path] = [COMMAND, "status", "--watch", "--config", agent.config]
+    shown = b""
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        while shown.count(b"Safe: ") < 3:
+            shown += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        assert 0 == process.wait(timeout=60), shown
+    os.close(theirs)
+    os.close(ours)
+    # Between one picture and the next there is no more than the screen can be moved back by.
+    pictures = shown.split(b"Safe: ")[1:-1]
+    assert all(0 < picture.count(b"\r\n") < 24 for picture in pictures)
 
 
 def _read_all(descriptor: int) -> str:
