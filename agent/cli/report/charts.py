@@ -205,14 +205,20 @@ def bar_chart(
         part = min(1.0, max(0.0, (when - begin).total_seconds() / span_s))
         return left + half + part * (right - left - 2 * half)
 
+    def slot(when: datetime) -> int:
+        return min(slots - 1, int((x(when) - left) // _SLOT_PX))
+
+    def middle(when: datetime) -> float:
+        return left + (slot(when) + 0.5) * _SLOT_PX if is_grouped else x(when)
+
     if is_grouped:
-        bars = _largest(bars, lambda bar: int((x(bar.when) - left) // _SLOT_PX))
+        bars = _largest(bars, lambda bar: slot(bar.when))
     values = axis(max((max(bar.value, bar.whole) for bar in bars), default=0))
     base = _BARS_TOP + _BARS_HEIGHT
 
     def box(bar: Bar, value: float) -> Box:
         height = round(value / values.top * _BARS_HEIGHT, 1)
-        at = round(x(bar.when) - half, 1)
+        at = round(middle(bar.when) - half, 1)
         return Box(x=at, y=base - height, width=round(2 * half, 1), height=height, title=bar.title)
 
     lines = [
