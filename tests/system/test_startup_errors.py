@@ -25,7 +25,7 @@ def _line_of(node: Node, storage: Settings, settings: Settings | None = None) ->
     """Run an agent that must end by itself, and return the one line that it leaves."""
     agent = Agent.start(AgentSpec(node=node, storage=storage, settings=settings or {}))
     try:
-        status = agent.wait(15)
+        status = agent.wait()
         text = agent.text()
     finally:
         agent.kill()

@@ -134,7 +134,7 @@ class Agent:
         """Send a signal, such as SIGSTOP and SIGCONT for an agent that stalls."""
         self._last_run().signal(number)
 
-    def wait(self, timeout_s: float = 15.0) -> int:
+    def wait(self, timeout_s: float = 60.0) -> int:
         """Wait until the agent ends by itself and return its exit status."""
         return self._last_run().wait(timeout_s)
 
