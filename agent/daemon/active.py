@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agent.core.clock import Clock
+from agent.core.crash import Point, passing
 from agent.core.errors import LeaseLost, PermanentError, Stopped, TransientError
 from agent.core.flow import Stop, WorkerGroup
 from agent.core.keeper import Held
@@ -163,6 +164,7 @@ class ActiveJob:
             self._ports.hooks.before(self.record, self.request, self._stop)
         result = job.run()
         self._ports.boards.commands.report(self.record.command_id, self._token, job.progress(), 0.0)
+        passing(Point.COMMAND_BEFORE_FOLLOWING)
         self._ports.following.insert_after(self.record)
         self._conclude(State.DONE, result=result)
 
@@ -176,6 +178,7 @@ class ActiveJob:
         now = commands.get(self.record.command_id)
         if now is None or now.state is not State.RUNNING:
             raise LeaseLost(COORDINATOR)
+        passing(Point.COMMAND_TAKEN_OVER)
         self._log.info("job resumed")
 
     def _give_up(self, held: Held) -> None:
@@ -222,11 +225,14 @@ class ActiveJob:
             result=result if isinstance(result, dict) else None,
             failure=failure,
         )
+        begins = new is State.RUNNING
+        passing(Point.COMMAND_BEFORE_RUNNING if begins else Point.COMMAND_BEFORE_END)
         if not self._ports.boards.commands.move(self.record, new, self._token, outcome):
             self._log.warning("command had moved on", to=new)
             return
+        passing(Point.COMMAND_RUNNING if begins else Point.COMMAND_ENDED)
         self.record = replace(self.record, state=new)
-        if new is State.RUNNING:
+        if begins:
             self._log.info("job begun")
             return
         self._tell(new, failure)
@@ -234,6 +240,7 @@ class ActiveJob:
         self._ports.notices.command_ended(self.record, new, result=outcome.result, failure=failure)
         self._ports.boards.tasks.remove(self.record.command_id)
         self._ports.boards.questions.remove(self.record.command_id)
+        passing(Point.COMMAND_TASKS_GONE)
         self._ports.boards.notes.forget(self.record.command_id)
 
     def _count(self, new: State, result: object) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from agent.core.clock import Clock
+from agent.core.crash import Point, passing
 from agent.core.errors import LeaseLost, PermanentError, Stopped, TransientError
 from agent.core.flow import Shared, Stop
 from agent.core.keeper import Held, Keeper
@@ -91,6 +92,7 @@ class ArchiveDuty:
         grant = self._ports.leases.acquire(ARCHIVER, self._ports.agent, LEASE_S)
         if grant is None:
             return
+        passing(Point.ARCHIVER_ACQUIRED)
         held = self._ports.keeper.keep(
             ARCHIVER, asked_at, lambda: self._ports.leases.renew(grant, LEASE_S)
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.core.clock import Clock
+from agent.core.crash import Point, passing
 from agent.core.errors import LeaseLost, TransientError
 from agent.core.flow import Stop
 from agent.core.keeper import Held, Keeper
@@ -33,6 +34,15 @@ from agent.ports import Boards
 # The cluster's status is written at least this often; progress too.
 STATUS_S: Final = 2.0
 BUSY_S: Final = 0.5
+
+_BEFORE: Final = {
+    State.ACCEPTED: Point.COMMAND_BEFORE_ACCEPTED,
+    State.RUNNING: Point.COMMAND_BEFORE_RUNNING,
+}
+_AFTER: Final = {
+    State.ACCEPTED: Point.COMMAND_ACCEPTED,
+    State.RUNNING: Point.COMMAND_RUNNING,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +136,7 @@ class Coordinator:
         grant = self._ports.boards.leases.acquire(COORDINATOR, self._ports.agent, LEASE_S)
         if grant is None:
             return False
+        passing(Point.COORDINATOR_ACQUIRED)
         self._grant = grant
         self._held = self._ports.keeper.keep(
             COORDINATOR, asked_at, lambda: self._ports.boards.leases.renew(grant, LEASE_S)
@@ -145,11 +156,13 @@ class Coordinator:
             if record is None or record.state in END_STATES:
                 boards.tasks.remove(job)
                 boards.questions.remove(job)
+                passing(Point.COORDINATOR_SWEEPING)
                 boards.notes.forget(job)
         standing = boards.status.problems()
         self._ports.overview.take_over(standing)
         self._ports.jobs.hooks.take_over(standing)
         self._ports.jobs.notices.take_over(boards.status.told())
+        passing(Point.COORDINATOR_SWEPT)
         if not boards.catalogue.entries():
             boards.commands.insert({"command": "resync"})
         self._has_begun = True
@@ -264,7 +277,9 @@ class Coordinator:
             return
         self._held.check()
         outcome = Outcome(coordinator=self._ports.agent, result=result, failure=failure)
+        passing(_BEFORE.get(new, Point.COMMAND_BEFORE_END))
         self._ports.boards.commands.move(record, new, self._grant.token, outcome)
+        passing(_AFTER.get(new, Point.COMMAND_ENDED))
         self._ports.log.info(
             "command moved", id=str(record.command_id), to=new, code=failure and failure.code
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.core.clock import Clock
+from agent.core.crash import Point, passing
 from agent.core.errors import LeaseLost, TransientError
 from agent.core.flow import Pipe, Shared, Stop, WorkerGroup
 from agent.core.keeper import Held, Keeper
@@ -64,6 +65,7 @@ class Dispatcher:
             return LOOK_S
         if claim is None:
             return LOOK_S
+        passing(Point.TASK_CLAIMED)
         held = self._ports.keeper.keep(
             f"task {claim.task.number}", asked_at, lambda: self._ports.board.renew(claim)
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.core.keeper import Held
 from agent.core.log import Log
@@ -93,9 +94,13 @@ class ScheduleDuty:
         if due_at is None:
             return record
         held.check()
+        passing(Point.SCHEDULE_DUE)
         self._insert(record, Run(schedule_id=schedule.schedule_id, due_at=due_at), now)
+        passing(Point.SCHEDULE_INSERTED)
         after = handled(mark, due_at)
-        return record.marked(after) if self._ports.schedules.mark(record, after) else record
+        is_marked = self._ports.schedules.mark(record, after)
+        passing(Point.SCHEDULE_MARKED)
+        return record.marked(after) if is_marked else record
 
     def _insert(self, record: ScheduleRecord, run: Run, now: datetime) -> None:
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.core.flow import Shared
 from agent.core.log import Log
@@ -94,13 +95,17 @@ class DeleteJob:
         if self._request.dry_run:
             return result
         self._begin(named)
+        passing(Point.DELETE_NOTED)
         ports.store.delete([keys.manifest(replset, backup)])
+        passing(Point.DELETE_MANIFEST_GONE)
         found = [each.key for each in objects]
         for some in portions(found):
             self._context.held()
             self._context.stop.check()
             ports.store.delete(some)
+        passing(Point.DELETE_BEFORE_CATALOGUE)
         ports.catalogue.remove(backup, ports.label)
+        passing(Point.DELETE_FORGOTTEN)
         ports.log.info("backup deleted", backup=backup, objects=len(objects))
         return result
 

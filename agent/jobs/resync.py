@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agent.core.crash import Point, passing
 from agent.core.flow import Shared
 from agent.core.log import Log
 from agent.jobs import manifests
@@ -55,6 +56,7 @@ class ResyncJob:
             self._context.stop.check()
             shelf = manifests.read_all(store, replset)
             self._context.held()
+            passing(Point.RESYNC_BEFORE_REPLACED)
             self._ports.catalogue.replace(
                 label,
                 [
@@ -62,6 +64,7 @@ class ResyncJob:
                     for manifest in shelf.manifests
                 ],
             )
+            passing(Point.RESYNC_REPLACED)
             found[label] = len(shelf.manifests)
             damaged += [error.message for error in shelf.damaged.values()]
         self._ports.log.info("catalogue made anew", backups=found, damaged=damaged)

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from agent.codec import framing, oplog
 from agent.codec.parts import document_parts
 from agent.codec.zstd import content_bytes
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.core.log import Log
 from agent.model import keys
@@ -91,6 +92,7 @@ def put_segment(
         log.error("a damaged segment is replaced", key=segment.key, reason=error.message)
         held()
         store.delete([segment.key])
+        passing(Point.SEGMENT_REPLACING)
         store.put(segment.key, body)
         return body
     return stored

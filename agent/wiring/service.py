@@ -7,6 +7,7 @@ from typing import Final
 import agent
 from agent.core import log
 from agent.core.clock import SystemClock
+from agent.core.crash import CRASH_VARIABLE, arm
 from agent.core.errors import TransientError
 from agent.core.flow import Stop
 from agent.core.memory import collect_seldom, give_back, hold_little
@@ -35,6 +36,7 @@ def run_agent(settings: Settings, stop: Stop) -> None:
     # A watchdog ends what hangs by SIGABRT: where each thread stood is then in the journal.
     faulthandler.enable()
     variables = process_environment()
+    arm(variables.get(CRASH_VARIABLE, ""))
     manager = ServiceManager(variables.get(MANAGER_VARIABLE, ""))
     waiting = _waiting(manager)
     manager.starting("asks its node")

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import Final
 
 from agent.codec.zstd import Compressed
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.core.log import Log
 from agent.jobs import segments
@@ -129,7 +130,9 @@ class Compactor:
         for begin in range(0, len(gone), _AT_ONCE):
             tenure.stop.check()
             tenure.held()
+            passing(Point.COMPACTION_BEFORE_DELETE)
             self._ports.store.delete(gone[begin : begin + _AT_ONCE])
+            passing(Point.COMPACTION_DELETED)
 
     # -- joining
 
@@ -176,6 +179,7 @@ class Compactor:
         tenure.held()
         try:
             ports.store.put(key, done.body)
+            passing(Point.COMPACTION_STORED)
         except PermanentError as error:
             if error.code != "object_exists":
                 raise

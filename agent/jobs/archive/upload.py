@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from agent.codec.zstd import Compressed
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError, TransientError
 from agent.jobs.archive.ports import ArchivePorts, Tenure
 from agent.jobs.segments import put_segment
@@ -36,7 +37,9 @@ def upload(
     while True:
         tenure.held()
         try:
+            passing(Point.SEGMENT_BEFORE_PUT)
             put_segment(ports.store, segment, done.body, tenure.held, ports.log)
+            passing(Point.SEGMENT_STORED)
         except (TransientError, PermanentError) as error:
             if error.code == "archive_conflict":
                 raise

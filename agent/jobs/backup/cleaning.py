@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent.codec import manifest_json
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.core.flow import Stop
 from agent.model import keys
@@ -21,6 +22,7 @@ def remove_objects(store: ObjectStore, replset: str, backup_id: str, *, pause_s:
     set already when a backup is cancelled.
     """
     store.delete([keys.manifest(replset, backup_id)])
+    passing(Point.BACKUP_CLEANING)
     root = keys.backup_root(replset, backup_id)
     for _ in range(_TRIES):
         found = [one.key for one in store.list(root)]

@@ -7,6 +7,7 @@ from typing import Final
 
 from agent.codec import manifest_json
 from agent.core.clock import Clock
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError, Stopped, TransientError
 from agent.core.flow import Shared
 from agent.core.log import Log
@@ -104,7 +105,9 @@ class BackupJob:
         """Make the backup, or go on with it."""
         manifest = self._made()
         self._ports.catalogue.put(entry_of(manifest, self._ports.label))
+        passing(Point.BACKUP_CATALOGUED)
         self._sweep(manifest)
+        passing(Point.BACKUP_SWEPT)
         return _result(manifest)
 
     def _made(self) -> Manifest:
@@ -139,6 +142,7 @@ class BackupJob:
         backup_id = self._free_id(identity, started_at)
         # Whoever finds no more than this knows what to remove.
         self._notes.save(Draft(backup_id=backup_id))
+        passing(Point.BACKUP_DRAFTED)
         start = planning.begin(ports.source, context.stop)
         chosen = [one for one in start.collections if self._selection.takes(one.namespace)]
         sizes = planning.measure(ports.source, chosen, context.stop)
@@ -152,6 +156,7 @@ class BackupJob:
         tasks = plan_tasks(origin, chosen, sizes, bounds)
         context.held()
         ports.board.publish(tasks)
+        passing(Point.BACKUP_PUBLISHED)
         outset = Outset(
             backup_id=backup_id,
             started_at=started_at,
@@ -162,6 +167,7 @@ class BackupJob:
             task_count=len(tasks),
         )
         self._notes.save(outset)
+        passing(Point.BACKUP_BEGUN)
         ports.log.info("backup begun", backup=backup_id, tasks=len(tasks), collections=len(chosen))
         return outset
 
@@ -248,7 +254,9 @@ class BackupJob:
         )
         recorder.advance(last)
         recorded = replace(outset, segments=recorder.window().segments)
+        passing(Point.BACKUP_WINDOW_STORED)
         self._notes.save(recorded)
+        passing(Point.BACKUP_WINDOW_NOTED)
         return recorded
 
     # -- commit
@@ -280,6 +288,7 @@ class BackupJob:
         key = keys.manifest(outset.identity.replset, outset.backup_id)
         self._context.held()
         self._context.stop.check()
+        passing(Point.MANIFEST_BEFORE_PUT)
         try:
             self._ports.commit_store.put(key, manifest_json.encode(manifest))
         except PermanentError as error:
@@ -287,6 +296,7 @@ class BackupJob:
                 raise
             # A coordinator that was slow to die was first: its manifest names the same chunks.
             return manifest_json.decode(self._ports.store.get(key))
+        passing(Point.MANIFEST_STORED)
         self._ports.log.info("backup committed", backup=outset.backup_id, docs=manifest.docs)
         return manifest
 
@@ -334,6 +344,7 @@ class BackupJob:
     def _clean(self, backup_id: str) -> None:
         """Remove the tasks first, so that workers stop, then whatever was stored."""
         self._ports.board.remove(self._context.command_id)
+        passing(Point.BACKUP_TASKS_GONE)
         replset = self._ports.source.identity().replset
         pause_s = 2 * self._ports.glance_s
         remove_objects(self._ports.store, replset, backup_id, pause_s=pause_s)

@@ -8,6 +8,7 @@ from typing import Final
 from agent.codec import framing
 from agent.codec.zstd import ChunkCompressor
 from agent.core.clock import Clock
+from agent.core.crash import Point, passing
 from agent.core.errors import AgentError, PermanentError, Stopped, TransientError
 from agent.core.flow import Stop
 from agent.model import keys
@@ -217,7 +218,9 @@ class TaskReading:
         done = chunk.finish()
         self._held()
         self.stored.append(key)
+        passing(Point.CHUNK_BEFORE_PUT)
         self._ports.store.put(key, done.body)
+        passing(Point.CHUNK_STORED)
         if not collection.traits.is_capped:
             cursor.after = _last_id(cursor)
         stored = Chunk(

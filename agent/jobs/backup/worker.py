@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agent.core.crash import Point, passing
 from agent.core.errors import LeaseLost, PermanentError, Stopped, TransientError
 from agent.core.flow import Stop
 from agent.core.keeper import Held
@@ -40,6 +41,7 @@ class TaskRunner:
 
         def record(records: Sequence[Record]) -> None:
             self.board.record(claim, records)
+            passing(Point.TASK_RECORDED)
 
         try:
             ports = self.reading(claim.task.storage)
@@ -47,7 +49,9 @@ class TaskRunner:
             try:
                 work.run()
                 held.check()
+                passing(Point.TASK_BEFORE_FINISH)
                 self.board.finish(claim)
+                passing(Point.TASK_FINISHED)
             except LeaseLost:
                 log.warning("task lost", token=claim.token)
                 self._clean(claim, ports, work.stored)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agent.core.clock import Clock
+from agent.core.crash import Point, passing
 from agent.core.log import Log
 from agent.model.check import Finding, Row, result_of
 from agent.model.nodes import STALE_S
@@ -58,6 +59,7 @@ class CheckJob:
         living = sorted(self._living())
         self._context.held()
         self._ports.questions.ask(self._context.command_id, living, self._context.token)
+        passing(Point.CHECK_ASKED)
         answers = self._answers(living)
         agents, now = self._ports.status.agents(), self._ports.status.server_now()
         rows = [*_rows(answers)]

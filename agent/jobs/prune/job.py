@@ -7,6 +7,7 @@ go oldest first, and what is begun stands in the notes.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from agent.core.crash import Point, passing
 from agent.core.flow import Shared
 from agent.jobs.backup.notes import backup_id_in
 from agent.jobs.prune.foretelling import foretell
@@ -146,10 +147,12 @@ class PruneJob:
         more = len(own), sum(own.values())
         row = row_of(fate, seen.remains, more)
         write_down(removal, self._context, ports.notes, tally=self._tally.fields(), row=row)
+        passing(Point.PRUNE_NOTED)
         if not self._remover.remove([keys.manifest(seen.replset, backup)]):
             self._stuck.add(backup)
             ports.log.error("a backup was not removed", backup=backup)
             return
+        passing(Point.PRUNE_MANIFEST_GONE)
         self._held.pop(backup)
         self._tally.backup(without(row, self._finish(removal, seen)))
         self._advance()
@@ -159,6 +162,7 @@ class PruneJob:
         """Remove what is left of a backup whose manifest is gone; return sizes of what stays."""
         ports = self._ports
         ports.catalogue.remove(removal.backup, ports.label)
+        passing(Point.PRUNE_FORGOTTEN)
         parts = parts_of(ports.store, seen.replset, removal.backup)
         sizes = {each.key: each.size_bytes for each in parts} | self._loose(removal, seen)
         for some in portions(list(sizes)):
@@ -255,6 +259,7 @@ class PruneJob:
         self._context.held()
         notes = {"tally": self._tally.fields()}
         self._ports.notes.save(self._context.command_id, self._context.token, notes)
+        passing(Point.PRUNE_COUNTED)
 
     def _look_up(self) -> None:
         """Look whether to go on, where everything is sound."""

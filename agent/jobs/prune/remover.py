@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.ports import ObjectStore
 
@@ -64,6 +65,7 @@ class Remover:
         self._held()
         try:
             self._store.delete(keys)
+            passing(Point.PRUNE_OBJECTS_GONE)
         except PermanentError as error:
             if error.code not in _REFUSALS:
                 raise

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
 from agent.codec.operations import Encoder
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Pipe, WorkerGroup
 from agent.core.retry import RetryPolicy, retry
@@ -142,6 +143,7 @@ class Lanes:
                 self._passed.put(1)
                 continue
             missing_count = self._apply(batch)
+            passing(Point.RESTORE_REPLAYED)
             lane.missing_count += missing_count
             lane.applied_count += len(batch.steps) - missing_count
 

@@ -1,5 +1,6 @@
 """Indexes: all of a collection in one command; those that delete documents, last."""
 
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Stop
 from agent.core.retry import RetryPolicy, retry
@@ -52,6 +53,7 @@ class Indexing:
                 policy=PATIENCE,
                 stop=self._stop,
             )
+            passing(Point.RESTORE_INDEXED)
         except PermanentError as error:
             # A build also ends with an error when its collection is dropped on purpose.
             self._stop.check()

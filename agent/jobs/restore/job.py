@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from agent.core.crash import Point, passing
 from agent.core.errors import AgentError, LeaseLost, PermanentError, Stopped, TransientError
 from agent.core.flow import Shared, Stop
 from agent.core.retry import RetryPolicy, retry
@@ -145,6 +146,7 @@ class RestoreJob:
             drop_unwanted(ports, workspace, wish)
             check_matches(ports, workspace, wish)
         self._enter("indexing")
+        passing(Point.RESTORE_BEFORE_INDEXES)
         indexing = Indexing(crew, context.stop, ports.target, workspace)
         indexing.build_plain(hold_ttl=wish.hold_ttl)
         version = ports.source.identity().server_version
@@ -160,6 +162,7 @@ class RestoreJob:
         self._may_cancel.set(False)
         try:
             self._enter("switching")
+            passing(Point.SWITCH_BEFORE_NOTED)
             retry(
                 lambda: self._ports.notes.save(
                     self._context.command_id, self._context.token, record.notes()
@@ -167,6 +170,7 @@ class RestoreJob:
                 policy=_CLEANING,
                 stop=Stop(),
             )
+            passing(Point.SWITCH_NOTED)
         except TransientError as error:
             # Unknown whether it was written: whoever comes next sees, and acts on that.
             raise LeaseLost("coordinator") from error
@@ -188,10 +192,12 @@ class RestoreJob:
 
     def _note_the_end(self, record: SwitchRecord) -> None:
         """Write down that all is switched, before what the switch works with is removed."""
+        passing(Point.SWITCH_BEFORE_END_NOTED)
         try:
             self._ports.notes.save(
                 self._context.command_id, self._context.token, ended_notes(record)
             )
+            passing(Point.SWITCH_END_NOTED)
         except TransientError as error:
             raise LeaseLost("coordinator") from error
 
@@ -230,6 +236,7 @@ class RestoreJob:
             if token is not None and token <= self._context.token:
                 self._context.held()
                 self._ports.target.drop(place)
+                passing(Point.RESTORE_CLEANING)
 
 
 def _proof(context: JobContext, request: Restore, ports: RestorePorts) -> Job:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.codec.parts import document_parts
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.core.flow import Shared, Stop
 from agent.core.retry import retry
@@ -64,6 +65,7 @@ class Loading:
             policy=PATIENCE,
             stop=self._stop,
         )
+        passing(Point.RESTORE_CREATED)
 
     def _load(self, item: _Item) -> None:
         tries = 0
@@ -97,6 +99,7 @@ class Loading:
                 self._stop.check()
                 self._crew.held()
                 self._ports.target.load(item.piece.place, part, in_order=item.in_order, again=again)
+                passing(Point.RESTORE_LOADED)
                 show(len(part))
         except PermanentError as error:
             raise PermanentError(

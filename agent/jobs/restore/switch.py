@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 
 from agent.core.clock import monotonic
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError, Stopped, TransientError
 from agent.core.flow import Stop
 from agent.core.retry import RetryPolicy, retry
@@ -42,6 +43,7 @@ class Switch:
             self._remove(removal)
         crew = Crew(workers=self._ports.workers, stop=self._calm, held=self._check)
         crew.each("switch", record.moves, self._move)
+        passing(Point.SWITCH_ALL_RENAMED)
         # All old ones go first: a view must have the collation of the views around it.
         for removal in record.old_views:
             self._remove(removal)
@@ -51,11 +53,14 @@ class Switch:
         for script in record.scripts:
             place = Namespace.parse(script.place)
             self._steadily(partial(switch.put_javascript, place, script.database))
+            passing(Point.SWITCH_SCRIPT_PUT)
         for removal in record.dropped:
             self._remove(removal)
+        passing(Point.SWITCH_BEFORE_USERS)
         users, roles = namespace(record.users), namespace(record.roles)
         if users is not None or roles is not None:
             self._steadily(lambda: switch.merge_users(users, roles, replace=record.replace_users))
+            passing(Point.SWITCH_USERS_MERGED)
 
     def in_place(self) -> list[str]:
         """Name the targets that are switched already. Raises: TransientError."""
@@ -93,7 +98,9 @@ class Switch:
 
         def remove() -> None:
             if target.uuid(Namespace.parse(removal.checked)) == removal.uuid:
+                passing(Point.SWITCH_BEFORE_DROP)
                 target.drop(Namespace.parse(removal.namespace))
+                passing(Point.SWITCH_DROPPED)
 
         self._steadily(remove)
 
@@ -101,6 +108,7 @@ class Switch:
         rule = ViewRule(name=Namespace.parse(view.source), on=view.source_on)
         place, target = Namespace.parse(view.place), Namespace.parse(view.target)
         self._steadily(lambda: self._ports.switch.put_view(place, rule, target, view.on))
+        passing(Point.SWITCH_VIEW_PUT)
 
     def _move(self, move: Move) -> None:
         place, target = Namespace.parse(move.place), Namespace.parse(move.target)
@@ -115,6 +123,7 @@ class Switch:
         switch = self._ports.switch
         if target.is_buckets:
             self._steadily(lambda: switch.complete_time_series(target))
+        passing(Point.SWITCH_BEFORE_EXPIRY)
         if move.ttl_s is not None:
             seconds = move.ttl_s
             self._steadily(lambda: switch.set_expiry(target, seconds))
@@ -122,7 +131,9 @@ class Switch:
     def _rename(self, place: Namespace, target: Namespace) -> None:
         replaced = self._ports.target.uuid(target)
         try:
+            passing(Point.SWITCH_BEFORE_RENAME)
             self._ports.switch.rename(place, target, replaced)
+            passing(Point.SWITCH_BUCKETS_RENAMED if target.is_buckets else Point.SWITCH_RENAMED)
         except PermanentError as error:
             if error.code != "target_exists" or replaced is not None or not self._record.overwrite:
                 raise

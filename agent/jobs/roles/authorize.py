@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.core.flow import Shared
 from agent.jobs.roles.ports import RolePorts
@@ -117,6 +118,7 @@ class AuthorizeRoleJob:
         )
         self._context.held()
         found = self._ports.roles.begin(begun(wanted), self._context.token)
+        passing(Point.ROLE_BEGUN)
         self._ports.log.info("role begun", authorization=found.authorization, storage=found.storage)
         return found
 
@@ -181,9 +183,11 @@ class AuthorizeRoleJob:
             self._ports.roles.refuse(found.authorization, failure_of(error), self._context.token)
             raise
         self._context.held()
+        passing(Point.ROLE_TRIED)
         roles, token = self._ports.roles, self._context.token
         if not roles.authorize(found.authorization, role_arn, token):
             raise unknown(found.authorization)
+        passing(Point.ROLE_AUTHORIZED)
         self._ports.log.info("role authorized", authorization=found.authorization, role=role_arn)
         warnings = self._left_out(found)
         if not is_guarded:

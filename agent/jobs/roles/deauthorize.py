@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.core.flow import Shared
 from agent.jobs.roles.authorize import unknown
@@ -47,12 +48,14 @@ class DeauthorizeRoleJob:
         for each in meant:
             self._check_unused(each)
             self._context.held()
+            passing(Point.ROLE_BEFORE_REMOVED)
             if not self._ports.roles.remove(each, self._context.token):
                 raise PermanentError(
                     "authorization_changed",
                     f"the authorization {each.authorization} was completed meanwhile",
                     hint="look at it with backstay roles, and insert the command again",
                 )
+            passing(Point.ROLE_REMOVED)
             self._ports.log.info("role forgotten", authorization=each.authorization)
         return {
             "removed": [each.authorization for each in meant],

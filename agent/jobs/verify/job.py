@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Final
 
 from agent.core.clock import Clock
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared
 from agent.core.log import Log
@@ -145,7 +146,9 @@ class VerifyJob:
         ports, backup = self._ports, self._backup
         self._context.held()
         self._context.stop.check()
+        passing(Point.VERIFY_BEFORE_JUDGED)
         ports.catalogue.judge(backup, ports.label, verdict)
+        passing(Point.VERIFY_JUDGED)
         if not is_there:
             return
         replset = ports.source.identity().replset

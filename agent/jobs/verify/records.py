@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from agent.codec import verdict_json
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.model import keys
 from agent.model.verdict import Verdict, newest_of_each
@@ -26,6 +27,7 @@ def store_verdict(
         # Of the same second: another verify has found the same.
         if error.code != "object_exists":
             raise
+    passing(Point.VERIFY_STORED)
     there = {}
     for each in store.list(keys.verdicts_root(replset, backup)):
         parsed = keys.parse_verdict(each.key)
