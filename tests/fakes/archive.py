@@ -56,12 +56,21 @@ def key_of(begin: int, last: int) -> str:
 
 def store_entries(store: ObjectStore, begin: int, last: int, entries: Iterable[bytes]) -> str:
     """Store a segment of some entries under the key of a range; return the key."""
+    key = key_of(begin, last)
+    store.put(key, _compressed(entries))
+    return key
+
+
+def body(numbers: Iterable[int]) -> bytes | bytearray:
+    """Return the object of a segment of these entries."""
+    return _compressed(map(entry, numbers))
+
+
+def _compressed(entries: Iterable[bytes]) -> bytes | bytearray:
     compressor = ChunkCompressor(1)
     for each in entries:
         compressor.add(each, 1)
-    key = key_of(begin, last)
-    store.put(key, compressor.finish().body)
-    return key
+    return compressor.finish().body
 
 
 def archive(store: ObjectStore, begin: int, last: int, *, term: int = 1) -> str:
