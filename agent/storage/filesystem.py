@@ -6,6 +6,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,9 @@ from agent.storage.key import check
 _TEMPORARY: Final = ".backstay-tmp-"
 # A put loses its folder when the last other object in it is deleted at that moment.
 _FOLDER_TRIES: Final = 20
+# Linux alone has files without a name, and not each of its file systems.
+_UNNAMED: Final[int] = getattr(os, "O_TMPFILE", 0)
+_UNNAMED_UNKNOWN: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 
 _CODES: Final[dict[int, tuple[type[AgentError], str, str]]] = {
     errno.ENOENT: (PermanentError, "object_missing", ""),
@@ -47,8 +51,8 @@ class FilesystemStore:
     """Objects as files under a directory that must exist.
 
     An object appears whole or not at all, on disk before ``put`` returns, and is never
-    overwritten: a file is written beside its place and then linked to it, which fails if there is
-    one. Symbolic links below the directory are refused, so that no key leaves it.
+    overwritten: a file without a name is written, and then linked to its place, which fails if
+    there is one. Symbolic links below the directory are refused, so that no key leaves it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -203,24 +207,65 @@ def _may_be_ours(name: str) -> bool:
 
 def _create(path: Path, body: bytes | bytearray) -> bool:
     """Write a new file with this content; return False if its name is taken."""
+    created = _create_unnamed(path, body)
+    if created is None:
+        created = _create_named(path, body)
+    if created:
+        _sync_folder(path.parent)
+    return created
+
+
+def _create_unnamed(path: Path, body: bytes | bytearray) -> bool | None:
+    """Write a file that has no name until it is whole: a process that dies leaves nothing.
+
+    None if the file system, as NFS, or the host knows no such files.
+    """
+    if not _UNNAMED:
+        return None
+    try:
+        descriptor = os.open(path.parent, os.O_WRONLY | _UNNAMED | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in _UNNAMED_UNKNOWN:
+            return None
+        raise
+    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor
+        _write(file, body)
+        try:
+            # The way of open(2); a src_dir_fd means nothing here, but has the link followed.
+            source = f"/proc/self/fd/{descriptor}"
+            os.link(source, path, src_dir_fd=descriptor, follow_symlinks=True)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            if not path.parent.is_dir():
+                raise
+            return None  # a host without /proc
+    return True
+
+
+def _create_named(path: Path, body: bytes | bytearray) -> bool:
+    """Write a file under another name first."""
     temporary = path.with_name(_TEMPORARY + secrets.token_hex(8))
     descriptor = os.open(
         temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
     )
     try:
         with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor
-            view = memoryview(body)
-            while view:
-                view = view[file.write(view) :]
-            os.fsync(descriptor)
+            _write(file, body)
         try:
             os.link(temporary, path, follow_symlinks=False)
         except FileExistsError:
             return False
-        _sync_folder(path.parent)
         return True
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write(file: FileIO, body: bytes | bytearray) -> None:
+    view = memoryview(body)
+    while view:
+        view = view[file.write(view) :]
+    os.fsync(file.fileno())
 
 
 def _read(path: Path, key: str) -> bytes:

@@ -2,12 +2,16 @@
 
 import errno
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from agent.core.errors import PermanentError, TransientError
-from agent.storage.filesystem import FilesystemStore, translate
+from agent.storage.filesystem import FilesystemStore, _create_named, translate
+from tests.testbed.waiting import eventually
 
 
 @pytest.fixture
@@ -165,3 +169,35 @@ def test_errors_of_the_file_system_are_ours(number: int, kind: type[Exception], 
     error = translate(OSError(number, os.strerror(number)), "write", "rs/one")
     assert (type(error), error.code) == (kind, code)
     assert "rs/one" in error.message
+
+
+def test_a_process_that_dies_while_it_writes_leaves_nothing_half(root: Path) -> None:
+    """Whatever lies there is a whole object: no file is left that nobody would ever remove."""
+    body = b"x" * (4 * 1024 * 1024)
+    writing = (
+        "import pathlib, sys\n"
+        "from agent.storage.filesystem import FilesystemStore\n"
+        "store = FilesystemStore(pathlib.Path(sys.argv[1]))\n"
+        "number = 0\n"
+        "while True:\n"
+        f"    store.put(f'rs/{{number}}', b'x' * {len(body)})\n"
+        "    number += 1\n"
+    )
+    for count in (1, 4, 7):
+        with subprocess.Popen([sys.executable, "-c", writing, str(root)]) as process:
+            try:
+                eventually(lambda least=count: (root / f"rs/{least}").exists(), 30)  # type: ignore[misc]
+            finally:
+                process.kill()
+        files = list((root / "rs").iterdir())
+        assert {len(body)} == {each.stat().st_size for each in files}
+        assert {each.name for each in files} == set(map(str, range(len(files))))
+        shutil.rmtree(root / "rs")
+
+
+def test_a_file_system_without_unnamed_files_is_written_to_all_the_same(root: Path) -> None:
+    """As NFS: under another name first, which is gone afterwards."""
+    assert _create_named(root / "one", b"x")
+    assert not _create_named(root / "one", b"y")
+    assert ["one"] == [each.name for each in root.iterdir()]
+    assert b"x" == FilesystemStore(root).get("one")
