@@ -174,6 +174,10 @@ bench: setup testbed ## Measure speed and memory against plain pymongo, print th
 soak: setup testbed ## Torture clusters for half an hour (SOAK_ARGS='--minutes 5 --seed 7')
 	@$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
+.PHONY: crashes
+crashes: setup testbed ## Have an agent die at each crash point, ten minutes (CRASH_ARGS='--seed 7')
+	@$(BIN)/python -m tests.soak.crashes $(CRASH_ARGS)
+
 .PHONY: docs
 docs: setup ## Check that docs, settings, commands and errors name each other
 	$(BIN)/pytest $(PYTEST_ARGS) tests/docs
