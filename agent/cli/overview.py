@@ -155,15 +155,18 @@ def _facts(picture: Picture, room: _Room) -> Table:
     rows["backups"] = words.count(len(picture.entries)) if picture.entries else ""
     rows["archive"] = archive_line(picture)
     rows["recoverable"] = recoverable_line(picture)
-    running = cluster.get("running") if picture.is_led else None
-    rows["running"] = _running(running) if isinstance(running, Mapping) else "nothing"
+    running = cluster.get("running")
+    rows["running"] = _running(running, picture) if isinstance(running, Mapping) else "nothing"
     rows["next"] = "\n".join(run_line(run, picture.now) for run in next_runs(picture)[: room.runs])
     return facts(rows)
 
 
-def _running(running: Mapping[str, object]) -> Text:
+def _running(running: Mapping[str, object], picture: Picture) -> Text:
+    """Show what runs; a job whose coordinator is gone is not over, and may be half done."""
     line = f"{running.get('command')}: {running.get('phase')} {number(running, 'percent'):.0f} %"
     eta = running.get("eta_s")
+    if not picture.is_led:
+        return Text(f"{line}, and nobody goes on with it now", style="yellow")
     if isinstance(eta, int | float):
         line += f", {words.duration(eta)} left"
     return Text(line, style="cyan")

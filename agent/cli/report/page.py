@@ -167,7 +167,7 @@ def _facts(picture: Picture) -> tuple[Fact, ...]:
     last, archive = picture.last, picture.archive
     stored = sum(entry.stored_bytes for entry in picture.entries)
     lag_s = number(archive, "lag_s") if archive is not None else 0
-    running = (picture.cluster or {}).get("running") if picture.is_led else None
+    running = (picture.cluster or {}).get("running")
     return (
         Fact(
             name="Newest backup",
@@ -195,6 +195,7 @@ def _facts(picture: Picture) -> tuple[Fact, ...]:
             value=str(running.get("command")) if isinstance(running, Mapping) else "nothing",
             more=(
                 f"{running.get('phase')}, {number(running, 'percent'):.0f} %"
+                + ("" if picture.is_led else "; nobody goes on with it now")
                 if isinstance(running, Mapping)
                 else ""
             ),

@@ -122,6 +122,14 @@ def test_status_shows_what_runs(terminal: Terminal) -> None:
     assert "backup: reading 43 %, 12 s left" in terminal("status").stdout
 
 
+def test_status_shows_what_a_dead_coordinator_left_running(terminal: Terminal) -> None:
+    """A switch may be half done: that is not nothing."""
+    running = {"command": "restore", "phase": "switching", "percent": 100.0, "eta_s": 0.0}
+    told_at = NOW - timedelta(minutes=2)
+    terminal.console.documents.cluster_document = a_cluster(running=running, updated_at=told_at)
+    assert "restore: switching 100 %, and nobody goes on with it now" in terminal("status").stdout
+
+
 def test_status_shows_the_archive_in_a_line(terminal: Terminal) -> None:
     """How far, how long ago, how late, how long it may fail."""
     terminal.console.documents.cluster_document = a_cluster(**an_archive())
