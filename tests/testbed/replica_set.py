@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
@@ -43,10 +43,12 @@ class ReplicaSetSpec:
 class ReplicaSet:
     """A running replica set. `start` makes one; `stop` ends it and removes its data."""
 
+    node_type: ClassVar[type[Node]] = Node
+
     def __init__(self, spec: ReplicaSetSpec) -> None:
         self.spec = spec
         node_spec = _node_spec(spec)
-        self.nodes = tuple(Node(node_spec) for _ in range(spec.nodes))
+        self.nodes = tuple(self.node_type(node_spec) for _ in range(spec.nodes))
         self._clients: list[Client] = []
 
     @classmethod
