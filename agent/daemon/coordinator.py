@@ -6,7 +6,7 @@ from typing import Final
 
 from agent.core.clock import Clock
 from agent.core.crash import Point, passing
-from agent.core.errors import LeaseLost, TransientError
+from agent.core.errors import LeaseLost, PermanentError, TransientError
 from agent.core.flow import Stop
 from agent.core.keeper import Held, Keeper
 from agent.core.log import Log
@@ -164,8 +164,17 @@ class Coordinator:
         self._ports.jobs.notices.take_over(boards.status.told())
         passing(Point.COORDINATOR_SWEPT)
         if not boards.catalogue.entries():
-            boards.commands.insert({"command": "resync"})
+            self._fill_catalogue()
         self._has_begun = True
+
+    def _fill_catalogue(self) -> None:
+        """Insert a resync, under this lease once: one whose answer was lost is there."""
+        token = self._grant.token if self._grant is not None else 0
+        try:
+            self._ports.boards.commands.insert({"_id": f"resync-{token}", "command": "resync"})
+        except PermanentError as error:
+            if error.code != "duplicate_key":
+                raise
 
     def resign(self, reason: str) -> None:
         """Stop the jobs that run, and hand the lease back."""

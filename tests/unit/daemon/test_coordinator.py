@@ -1,6 +1,7 @@
 """The coordinator over fakes: leases, commands, jobs and their ends."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -522,6 +523,27 @@ def test_an_empty_catalogue_is_filled_from_the_storage_by_itself() -> None:
     assert [{"command": "resync"}] == [
         command.options for command in site.control.commands.commands.values()
     ]
+
+
+def test_the_catalogue_is_filled_once_although_an_answer_was_lost() -> None:
+    """The resync was inserted, and nobody heard of it: the next look does not insert another."""
+    site = Site(backed_up=False)
+    insert = site.control.commands.insert
+
+    def insert_unheard(options: Mapping[str, object]) -> object:
+        insert(options)
+        raise TransientError("mongodb_unreachable", "the answer was lost")
+
+    site.control.commands.insert = insert_unheard  # type: ignore[method-assign]
+    coordinator = site.coordinator()
+    for _ in range(2):
+        with suppress(TransientError):
+            coordinator.tick(site.stop)
+        site.control.commands.insert = insert  # type: ignore[method-assign]
+    assert [{"command": "resync"}] == [
+        command.options for command in site.control.commands.commands.values()
+    ]
+    assert coordinator.leads
 
 
 def test_a_new_coordinator_sweeps_what_ended_jobs_left() -> None:
