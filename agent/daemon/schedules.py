@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.core.keeper import Held
 from agent.core.log import Log
+from agent.daemon.forgetting import Forgetting
 from agent.model.outcome import Failure
 from agent.model.schedules import (
     SCHEDULED,
@@ -18,17 +18,10 @@ from agent.model.schedules import (
     clashes,
     due,
     handled,
-    may_forget,
-    run_of,
     settled,
 )
 from agent.model.timetable import ScheduleRecord, Timetable
 from agent.ports import CommandBoard, ScheduleBoard, StatusBoard
-
-# Commands of runs are kept so long after their end, are looked for so often, and go in such bites.
-KEPT: Final = timedelta(days=30)
-_FORGET_EVERY: Final = timedelta(hours=1)
-_FORGET_COUNT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +44,7 @@ class ScheduleDuty:
     def __init__(self, ports: SchedulePorts) -> None:
         self._ports = ports
         self._looked_at: datetime | None = None
-        self._forgot_at: datetime | None = None
+        self._forgetting = Forgetting(ports.commands, ports.log)
         self._clashes: tuple[Clash, ...] = ()
         self._clashes_of: tuple[tuple[Schedule, ...], datetime] | None = None
         self.timetable = Timetable(storages=tuple(ports.storages))
@@ -63,9 +56,8 @@ class ScheduleDuty:
         self.timetable = replace(self.timetable, records=records)
         self.timetable = replace(self.timetable, clashes=self._found_clashes(now))
         self._looked_at = now
-        if self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY:
-            self._forget(now, held)
-            self._forgot_at = now
+        marks = {each.schedule_id: each.mark for each in self.timetable.records}
+        self._forgetting.look(now, marks, held)
 
     def _bring_on(self, record: ScheduleRecord, now: datetime, held: Held) -> ScheduleRecord:
         """Take the steps for one schedule; what is wrong with it must not stop the others."""
@@ -111,20 +103,6 @@ class ScheduleDuty:
             return
         late_s = (now - run.due_at).total_seconds()
         self._ports.log.info("run inserted", id=run.command_id, late_s=round(late_s, 3))
-
-    def _forget(self, now: datetime, held: Held) -> None:
-        """Remove old commands of runs; not those whose ``_id`` keeps them from being run again."""
-        marks = {each.schedule_id: each.mark for each in self.timetable.records}
-        old = self._ports.commands.ended_runs(now - KEPT, _FORGET_COUNT)
-        going = [
-            each
-            for each in old
-            if (run := run_of(each)) is not None and may_forget(each, marks.get(run.schedule_id))
-        ]
-        if going:
-            held.check()
-            self._ports.commands.remove(going)
-            self._ports.log.info("old runs forgotten", count=len(going))
 
     def _found_clashes(self, now: datetime) -> tuple[Clash, ...]:
         """Return which schedules clash; worked out anew when one changes, and once an hour."""

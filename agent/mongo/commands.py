@@ -132,6 +132,19 @@ class MongoCommands:
         return [each["_id"] for each in found if run_of(each["_id"]) is not None]
 
     @translated()
+    def ended_others(self, before: datetime, limit: int) -> Sequence[object]:
+        """Return the ``_id`` of commands that are no runs and ended before a time, oldest first.
+
+        At most so many; the last of each name that was ``done`` or ``failed`` is not among them.
+        """
+        query = {"_id": {"$not": {"$regex": _RUN}}, **_ENDED, "finished_at": {"$lt": before}}
+        chosen = self._commands.find(query, {"command": True}).sort("finished_at", 1).limit(limit)
+        found = list(chosen)
+        names = {str(each.get("command")) for each in found}
+        last = [ended.command_id for name in names if (ended := self.last_ended(name)) is not None]
+        return [each["_id"] for each in found if each["_id"] not in last]
+
+    @translated()
     def remove(self, command_ids: Sequence[object]) -> None:
         """Remove commands that have ended; those that have not stay."""
         self._commands.delete_many({"_id": {"$in": list(command_ids)}, **_ENDED})

@@ -96,6 +96,13 @@ class CommandBoard(Protocol):
         """Return the ``_id`` of runs of schedules that ended before a time, at most so many."""
         ...
 
+    def ended_others(self, before: datetime, limit: int) -> Sequence[object]:
+        """Return the ``_id`` of commands that are no runs and ended before a time, oldest first.
+
+        At most so many; the last of each name that was ``done`` or ``failed`` is not among them.
+        """
+        ...
+
     def remove(self, command_ids: Sequence[object]) -> None:
         """Remove commands that have ended; those that have not stay."""
         ...

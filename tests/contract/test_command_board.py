@@ -209,6 +209,23 @@ def test_runs_that_ended_long_ago_can_be_found_and_removed(control: Control) -> 
     assert by_hand == read(control, by_hand.command_id)
 
 
+def test_others_that_ended_long_ago_can_be_found(control: Control) -> None:
+    """Oldest first; not the last of each name that came to something, nor what has not ended."""
+    ids = ["a", "b", "c"]
+    for each in ids:
+        moved(control, inserted(control, _id=each), *WAYS[State.DONE])
+    moved(control, inserted(control, _id="nightly@20261121T030000Z"), *WAYS[State.DONE])
+    moved(control, inserted(control, _id="z"), *WAYS[State.REJECTED])
+    moved(control, inserted(control, _id="waits"), State.ACCEPTED)
+    now = control.status.server_now()
+    later = now + timedelta(hours=1)
+    assert [] == list(control.commands.ended_others(now - timedelta(hours=1), 9))
+    assert [*ids, "z"] == list(control.commands.ended_others(later, 9))
+    assert ids[:2] == list(control.commands.ended_others(later, 2))
+    control.commands.remove(["nightly@20261121T030000Z"])
+    assert ["a", "b", "z"] == list(control.commands.ended_others(later, 9))
+
+
 def test_commands_come_oldest_first_whatever_their_ids(control: Control) -> None:
     """An id of the operator's own choice is kept."""
     first = inserted(control)

@@ -133,6 +133,20 @@ class MemoryCommands:
             ]
         return [command_id for _, command_id in sorted(found, key=lambda each: each[0])[:limit]]
 
+    def ended_others(self, before: datetime, limit: int) -> Sequence[object]:
+        """Return the ``_id`` of commands that are no runs and ended before a time, oldest first."""
+        with self._lock:
+            found = [
+                (each.shown["finished_at"], each.command_id, str(each.options["command"]))
+                for each in self.commands.values()
+                if each.state in END_STATES and run_of(each.command_id) is None
+                if each.shown["finished_at"] < before
+            ]
+        found = sorted(found, key=lambda each: each[0])[:limit]
+        last = {name: self.last_ended(name) for _, _, name in found}
+        kept = [key(each.command_id) for each in last.values() if each is not None]
+        return [command_id for _, command_id, _ in found if key(command_id) not in kept]
+
     def remove(self, command_ids: Sequence[object]) -> None:
         """Remove commands that have ended; those that have not stay."""
         with self._lock:

@@ -9,9 +9,10 @@ import pytest
 from agent.core.errors import LeaseLost, PermanentError, TransientError
 from agent.core.keeper import Held
 from agent.core.log import get
-from agent.daemon.schedules import KEPT, ScheduleDuty, SchedulePorts
+from agent.daemon.forgetting import KEPT, KEPT_OTHERS
+from agent.daemon.schedules import ScheduleDuty, SchedulePorts
 from agent.model.outcome import Outcome
-from agent.model.schedules import Mark
+from agent.model.schedules import Mark, run_of
 from agent.model.states import State
 from agent.model.timetable import ScheduleRecord
 from tests.fakes.clock import VirtualClock
@@ -50,6 +51,11 @@ class Site:
     def runs(self) -> list[str]:
         """The ids of all commands."""
         return [str(each.command_id) for each in self.found]
+
+    @property
+    def by_hand(self) -> list[str]:
+        """The ids of the commands that no schedule made."""
+        return [each for each in self.runs if run_of(each) is None]
 
     @property
     def found(self) -> list[Command]:
@@ -348,6 +354,19 @@ def test_old_runs_are_forgotten_once_their_mark_is_past_them(site: Site) -> None
     duty.look(site.held)
     expected = ["s@20270101T000000Z", "by hand", caught_up, "s@20261221T210000Z"]
     assert expected == site.runs
+
+
+def test_old_commands_of_people_are_forgotten_but_for_the_last(site: Site) -> None:
+    """A quarter after their end; by the last one it is known how a backup ended."""
+    site.insert_ended("first", "second")
+    site.clock.move(60)
+    site.insert_ended("last")
+    site.clock.move(KEPT_OTHERS.total_seconds() - 120)
+    site.duty().look(site.held)
+    assert ["first", "second", "last"] == site.by_hand
+    site.clock.move(240)
+    site.duty().look(site.held)
+    assert ["last"] == site.by_hand
 
 
 def test_clashes_are_looked_for_when_a_schedule_changes(site: Site) -> None:
