@@ -34,6 +34,7 @@ _EMPTY_COMMANDS: Final = frozenset({
 })
 # Not options: the name, the index on _id, and record ids that other servers need not agree on.
 _NOT_OPTIONS: Final = frozenset({b"create", b"idIndex", b"autoIndexId", b"recordIdsReplicated"})
+_UUID_BYTES: Final = 16
 _NO_OPTIONS_OF_COLL_MOD: Final = frozenset({b"collMod", b"index", b"expireAfterSeconds"})
 
 
@@ -51,6 +52,13 @@ def definition(
     if uuid is None:
         return Strange(f"the command {name} without UUID")
     return reader(database, uuid, command)
+
+
+def uuid_of(value: object) -> bytes:
+    """Return a UUID as bytes. Raises: TypeError, and takes no memory for what is a number."""
+    if not isinstance(value, bytes) or len(value) != _UUID_BYTES:
+        raise TypeError("a UUID has 16 bytes")
+    return bytes(value)
 
 
 def traits_of(options: RawBSONDocument) -> Traits:
@@ -96,7 +104,7 @@ def _rename(database: str, uuid: bytes, command: RawBSONDocument) -> Rename | St
     return Rename(
         uuid=uuid,
         target=target,
-        drop_target=None if dropped is None else bytes(dropped),
+        drop_target=None if dropped is None else uuid_of(dropped),
         stays_temporary=bool(command.get("stayTemp", False)),
     )
 

@@ -6,6 +6,7 @@ entry are passed on as bytes.
 """
 
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from struct import Struct
@@ -18,8 +19,8 @@ from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
 from agent.codec import documents, framing
-from agent.codec.definitions import definition
-from agent.codec.elements import Bytes, damaged
+from agent.codec.definitions import definition, uuid_of
+from agent.codec.elements import SHORTEST_BYTES, Bytes, damaged
 from agent.codec.framing import bounds, id_document
 from agent.model.cluster_time import ClusterTime, Position
 from agent.model.replay import (
@@ -48,6 +49,18 @@ _EMPTY_KINDS: Final = frozenset({"n", "ci", "cd", "cu", "km"})
 _VERSIONS: Final = "admin.system.version"
 _COMPATIBILITY: Final = b"featureCompatibilityVersion"
 _NOTHING: Final = Nothing()
+# What bson and these readers raise for bytes that no server wrote.
+_UNREADABLE: Final = (
+    BSONError,
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+    StopIteration,
+    struct.error,
+)
 
 # For the quick way: the layout that servers give to plain changes. Where any other field
 # stands between these, nothing matches.
@@ -86,7 +99,7 @@ def _quick(data: bytes, begin: int, end: int) -> Entry | None:
     """
     position = begin + 4
     if data.startswith(_SESSION, position):
-        position += len(_SESSION) + _LENGTH.unpack_from(data, position + len(_SESSION))[0]
+        position = _end_of(data, position + len(_SESSION), end)
     found = _plain_change(data, position, end)
     if found is None:
         return None
@@ -98,27 +111,36 @@ def _quick(data: bytes, begin: int, end: int) -> Entry | None:
     return Entry(ClusterTime(seconds, increment), change)
 
 
+def _end_of(data: bytes, position: int, end: int) -> int:
+    """Return where the document ends that begins there; ``end`` if that makes no sense."""
+    if position + SHORTEST_BYTES > end:
+        return end
+    (length,) = _LENGTH.unpack_from(data, position)
+    return position + int(length) if SHORTEST_BYTES <= length <= end - position else end
+
+
 def _plain_change(data: bytes, position: int, end: int) -> tuple[Change, int] | None:
     """Return a change whose fields begin there in the usual layout, and where they end."""
     head = _HEAD.match(data, position, end)
     if head is None:
         return None
     kind, namespace, uuid = head.groups()
-    position = head.end()
-    body = data[position : position + _LENGTH.unpack_from(data, position)[0]]
-    position += len(body)
-    selector = body
+    begin = head.end()
+    position = _end_of(data, begin, end)
+    body = selector = data[begin:position]
     if data.startswith(_SELECTOR, position):
-        position += len(_SELECTOR)
-        selector = data[position : position + _LENGTH.unpack_from(data, position)[0]]
-        position += len(selector)
-    if namespace == _VERSIONS_BYTES:
+        begin = position + len(_SELECTOR)
+        position = _end_of(data, begin, end)
+        selector = data[begin:position]
+    # What is cut off ends where the entry does, and so has no field behind it.
+    if position >= end or namespace == _VERSIONS_BYTES:
         return None
     if kind != b"u":
         selector = body
     elif selector is body:
         return None
-    change = Change(_CHANGES[kind], uuid, namespace.decode(), body, selector, upserts=False)
+    name = namespace.decode(errors="replace")
+    change = Change(_CHANGES[kind], uuid, name, body, selector, upserts=False)
     return change, position
 
 
@@ -143,7 +165,8 @@ def _is_quiet(raw: Bytes, databases: frozenset[str]) -> bool:
     if documents.field(raw, "op") == "n":
         return True
     namespace = documents.field(raw, "ns")
-    return isinstance(namespace, str) and namespace.partition(".")[0] in databases
+    # Not isinstance: code is a text too, and cannot be looked up.
+    return type(namespace) is str and namespace.partition(".")[0] in databases
 
 
 def first_barrier(data: bytes) -> tuple[int, int] | None:
@@ -173,7 +196,7 @@ def entry(document: RawBSONDocument) -> Entry:
     try:
         stamp: Timestamp = document["ts"]
         return Entry(ClusterTime(stamp.time, stamp.inc), _content(document))
-    except (BSONError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise damaged(f"not an oplog entry: {error!r}", 0) from error
 
 
@@ -184,7 +207,7 @@ def operation(raw: bytes) -> Operation | Bundle:
         return found[0]
     try:
         content = _content(RawBSONDocument(raw, OPTIONS))
-    except (BSONError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise damaged(f"not an oplog operation: {error!r}", 0) from error
     if isinstance(content, Settle):
         raise damaged("a transaction ends within another one", 0)
@@ -211,7 +234,7 @@ def _change(kind: Any, fields: Fields) -> Change | Strange:
     selector = bytes(fields["o2"].raw) if kind == "u" else body
     if namespace == _VERSIONS and _COMPATIBILITY in (id_document(selector) or b""):
         return Strange("a change of the feature compatibility version")
-    return Change(kind, bytes(uuid), namespace, body, selector, fields.get("b") is True)
+    return Change(kind, uuid_of(uuid), namespace, body, selector, fields.get("b") is True)
 
 
 def _command(fields: Fields) -> Content:
@@ -227,7 +250,7 @@ def _command(fields: Fields) -> Content:
             return _settle(fields, None)
     uuid = fields.get("ui")
     return definition(
-        name, fields["ns"].partition(".")[0], None if uuid is None else bytes(uuid), command
+        name, fields["ns"].partition(".")[0], None if uuid is None else uuid_of(uuid), command
     )
 
 
