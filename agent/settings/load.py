@@ -23,6 +23,9 @@ CREDENTIALS_VARIABLE: Final = "CREDENTIALS_DIRECTORY"
 URI_CREDENTIAL: Final = "backstay-mongodb-uri"
 DEFAULT_CONFIG: Final = Path("/etc/backstay/config.yaml")
 
+# YAML of this size takes seconds; the example with all its comments has 10 KB.
+_LARGEST_BYTES: Final = 256 * 1024
+
 _EXPECTED: Final = {
     "string_type": "must be text; put it in quotes",
     "int_type": "must be a whole number",
@@ -72,6 +75,17 @@ def config_path(environment: Mapping[str, str]) -> Path:
 class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice in one block, of which YAML would keep the last."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002
+        """Return a value; one that looks like a date and is none, for example, has its line."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, LookupError, ArithmeticError, AttributeError):
+            mark = node.start_mark
+            place = f"line {mark.line + 1}, column {mark.column + 1}"
+            raise ConfigError(
+                "config_syntax", f"{place}: the value cannot be read; put it in quotes"
+            ) from None
+
 
 def _unique(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, object]:
     seen: set[object] = set()
@@ -89,6 +103,8 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique)
 
 def _read(path: Path) -> dict[str, object]:
     try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise ConfigError("config_unreadable", "the file is too large for a configuration")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(
@@ -103,6 +119,8 @@ def _read(path: Path) -> dict[str, object]:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ConfigError("config_syntax", f"{place}{error.problem or 'not YAML'}") from None
+    except RecursionError:
+        raise ConfigError("config_syntax", "the blocks are nested too deep") from None
     except (yaml.YAMLError, TypeError):
         raise ConfigError("config_syntax", "the file is not YAML") from None
     if not isinstance(raw, dict):
@@ -159,7 +177,7 @@ def _text_of(path: Path, field: str) -> str:
     """Return what a file holds that a setting names, which may be secret."""
     try:
         return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no text, or a NUL in the path
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigError(
             "config_unreadable", f"{field} cannot be read: {path}: {why}", field=field
