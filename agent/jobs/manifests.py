@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.codec import manifest_json
+from agent.codec.manifest_fields import refused
 from agent.core.errors import PermanentError
 from agent.model import keys
 from agent.model.manifest import Manifest
@@ -45,11 +46,24 @@ def read(store: ObjectStore, replset: str, backup_id: str) -> Manifest:
             raise
         raise unknown(backup_id, store) from error
     try:
-        return manifest_json.decode(body)
+        manifest = manifest_json.decode(body)
+        _require_place(manifest, replset, backup_id)
     except PermanentError as error:
         raise PermanentError(
             error.code, f"{key}: {error.message}", hint=error.hint, key=key
         ) from error
+    return manifest
+
+
+def _require_place(manifest: Manifest, replset: str, backup_id: str) -> None:
+    """Refuse a manifest that was put in the place of another one's.
+
+    Its objects would be looked for, and its verdicts written, where it says that it belongs.
+    """
+    if manifest.backup_id != backup_id:
+        raise refused("backup_id", f"it is the manifest of another backup, {manifest.backup_id}")
+    if manifest.identity.replset != replset:
+        raise refused("replset", f"it is that of {manifest.identity.replset}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from typing import Final
 from agent.core.errors import PermanentError
 
 _TEXT: Final = re.compile(r"(\d{10})\.(\d{10})", re.ASCII)
+# A BSON timestamp has 32 bits for each part: more can be written into no document.
+_LARGEST: Final = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,11 +29,12 @@ class ClusterTime:
         Raises: PermanentError ``bad_cluster_time``.
         """
         found = _TEXT.fullmatch(text)
-        if found is None:
+        parts = () if found is None else tuple(map(int, found.groups()))
+        if not parts or max(parts) > _LARGEST:
             raise PermanentError(
                 "bad_cluster_time", f"{text!r} is not a cluster time", hint="expected S.I, padded"
             )
-        return cls(int(found[1]), int(found[2]))
+        return cls(*parts)
 
     @property
     def wall(self) -> datetime:

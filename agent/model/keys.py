@@ -18,7 +18,7 @@ object that merely looks alike is nobody's manifest.
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -88,8 +88,13 @@ def backup_time(backup: str) -> datetime:
 
 
 def is_backup_id(text: str) -> bool:
-    """Whether a text has the form of a backup id."""
-    return _BACKUP_ID.fullmatch(text) is not None
+    """Whether a text has the form of a backup id, and tells a time that others can follow."""
+    if _BACKUP_ID.fullmatch(text) is None:
+        return False
+    try:
+        return backup_time(text).year < MAXYEAR
+    except ValueError:
+        return False
 
 
 def replset_root(replset: str) -> str:
@@ -218,12 +223,16 @@ def parse_segment(key: str) -> tuple[str, str, ClusterTime, ClusterTime] | None:
     Raises: PermanentError ``bad_key``, if the name of the replica set was cut.
     """
     found = _SEGMENT.fullmatch(key)
-    if found is None:
+    # Ids are short: one that was cut is none, and must not hide the segments beside it.
+    if found is None or _CUT.fullmatch(found[2]):
         return None
     replset, replset_id = _decode_ours(found[1]), _decode_ours(found[2])
     if replset is None or replset_id is None:
         return None
-    begin, last = ClusterTime.parse(found[3]), ClusterTime.parse(found[4])
+    try:
+        begin, last = ClusterTime.parse(found[3]), ClusterTime.parse(found[4])
+    except PermanentError:
+        return None
     is_in_its_day = segment(replset, replset_id, begin, last) == key
     return (replset, replset_id, begin, last) if is_in_its_day else None
 
