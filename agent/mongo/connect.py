@@ -44,6 +44,20 @@ _CONNECT_MS: Final = 5_000
 _HEARTBEAT_MS: Final = 3_000
 _WRITE_CONCERN_MS: Final = 10_000
 _SOCKET_S: Final = 30.0
+# Those of which the last would count, if one stood there twice: a "tls" must not be undone unseen.
+_SINGLE: Final = frozenset({
+    "ssl",
+    "tls",
+    "tlsinsecure",
+    "tlsallowinvalidcertificates",
+    "tlsallowinvalidhostnames",
+})
+# What takes from TLS the proof that the server is the one that was meant.
+_TRUSTING: Final = {
+    "tlsinsecure": "tlsInsecure",
+    "tlsallowinvalidcertificates": "tlsAllowInvalidCertificates",
+    "tlsallowinvalidhostnames": "tlsAllowInvalidHostnames",
+}
 _TOPOLOGY: Final = re.compile(r"(directConnection|loadBalanced|replicaSet)=", re.IGNORECASE)
 
 
@@ -98,6 +112,16 @@ def open_cluster(
     )
 
 
+def unverified(uri: str) -> tuple[str, ...]:
+    """Return the options of a URI by which servers are believed that prove nothing."""
+    options = (each.partition("=") for each in uri.partition("?")[2].split("&"))
+    return tuple(
+        _TRUSTING[name.lower()]
+        for name, _, value in options
+        if name.lower() in _TRUSTING and value.lower() == "true"
+    )
+
+
 def _open(uri: str, socket_timeout_s: float | None, **options: object) -> Client:
     _check_options(uri)
     timeout_ms = None if socket_timeout_s is None else int(1000 * socket_timeout_s)
@@ -123,6 +147,8 @@ def _open(uri: str, socket_timeout_s: float | None, **options: object) -> Client
     with translated():
         try:
             return MongoClient(uri, **fixed)
+        except OSError as error:
+            raise _bad_file(error) from error
         except (InvalidURI, ValueError, TypeError):
             # Not "from" it: the text of these may repeat the URI, and so the password.
             raise _bad_uri("mongodb.uri is not a MongoDB URI", _URI_HINT) from None
@@ -131,13 +157,33 @@ def _open(uri: str, socket_timeout_s: float | None, **options: object) -> Client
 def _check_options(uri: str) -> None:
     """Refuse an option that pymongo would only warn of: a misspelt "tls" must not be none."""
     _, _, options = uri.partition("?")
+    names = [each.partition("=")[0].lower() for each in options.split("&")]
+    if not all(_OPTION.fullmatch(name) for name in names if name):
+        # A "?" in a password that is not percent-encoded: what follows must not be repeated.
+        raise _bad_uri("mongodb.uri is not a MongoDB URI", _URI_HINT)
+    twice = next((name for name in names if name in _SINGLE and names.count(name) > 1), None)
+    if twice is not None:
+        raise _bad_uri(f"mongodb.uri has the option {twice} twice", "keep one of them")
     try:
         split_options(options, warn=False) if options else None
+    except OSError as error:
+        raise _bad_file(error) from error
     except (ConfigurationError, ValueError) as error:
+        if "@" in options:
+            raise _bad_uri("mongodb.uri is not a MongoDB URI", _URI_HINT) from None
         hint = "options are those of MongoDB's connection strings"
         raise _bad_uri(f"an option of mongodb.uri is wrong: {error}", hint) from error
 
 
+def _bad_file(error: OSError) -> ConfigError:
+    named = f"{error.filename}: " if error.filename else ""
+    return _bad_uri(
+        f"a TLS file that mongodb.uri names is of no use: {named}{error.strerror}",
+        "tlsCAFile holds certificates, tlsCertificateKeyFile one and its key, both as PEM",
+    )
+
+
+_OPTION: Final = re.compile(r"[A-Za-z]+")
 _URI_HINT: Final = "write it as mongodb://[user:password@]host:port/[?options], percent-encoded"
 
 

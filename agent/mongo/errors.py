@@ -142,10 +142,20 @@ def _of_network(error: PyMongoError) -> AgentError:
     text = _text(error)
     hint = "check that mongod runs and that mongodb.uri names it"
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        hint = "name the certificate authority with tlsCAFile in mongodb.uri"
+        hint = next(
+            (mend for sign, mend in _CERTIFICATES.items() if sign in text),
+            "name the certificate authority with tlsCAFile in mongodb.uri",
+        )
     return TransientError("mongodb_unreachable", f"MongoDB cannot be reached: {text}", hint=hint)
 
 
+# Source: OpenSSL, "X509_verify_cert_error_string"; and Python's ssl for names.
+_CERTIFICATES: Final = {
+    "mismatch": "the certificate must name the address by which the replica set knows the node, and"
+    " the one in mongodb.uri",
+    "has expired": "give the node a certificate that is valid",
+    "not yet valid": "give the node a certificate that is valid; is the clock of this host right?",
+}
 # What pymongo says of a node in no state to tell how long its sessions last.
 _NO_SESSIONS: Final = "Sessions are not supported"
 # "not authorized on shop to execute command { find: "x", ... }"; what follows may be data.

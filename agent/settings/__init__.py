@@ -15,6 +15,7 @@ from agent.settings.document import (
     Settings,
 )
 from agent.settings.encryption import EncryptionSettings
+from agent.settings.exposure import exposures
 from agent.settings.load import (
     CONFIG_VARIABLE,
     DEFAULT_CONFIG,
@@ -55,6 +56,7 @@ __all__ = [
     "Settings",
     "StorageSettings",
     "config_path",
+    "exposures",
     "load",
     "process_environment",
 ]

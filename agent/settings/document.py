@@ -194,11 +194,17 @@ class Settings(Block):
     log: LogSettings = Field(default=LogSettings())
 
     _ignored: tuple[str, ...] = PrivateAttr(default=())
+    _file: Path = PrivateAttr(default=Path())
 
     @property
     def ignored(self) -> tuple[str, ...]:
         """Full names of settings in the file that have no meaning here, for a warning."""
         return self._ignored
+
+    @property
+    def file(self) -> Path:
+        """The file that they were read from."""
+        return self._file
 
     @property
     def storages(self) -> tuple[StorageSettings, ...]:

@@ -57,7 +57,9 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
         raise ConfigError(
             error.code, f"{path}: {error.message}", hint=error.hint, **error.facts
         ) from error
-    settings._ignored = ignored  # noqa: SLF001 - not a setting, but a fact about the file
+    # Not settings, but facts about the file.
+    settings._ignored = ignored  # noqa: SLF001
+    settings._file = path  # noqa: SLF001
     return settings
 
 

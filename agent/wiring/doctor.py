@@ -17,6 +17,7 @@ from agent.mongo.doctor import MongoDoctor
 from agent.mongo.reader import MongoNodeReader
 from agent.settings import Settings, process_environment
 from agent.storage.doctor import Examiner
+from agent.wiring.posture import posture
 from agent.wiring.stores import Stores
 
 # What stands in a test object's key while the node does not tell.
@@ -26,14 +27,15 @@ _UNKNOWN = "unknown"
 def examination(
     mongo: MongoDoctor | None, stores: Stores, own: OwnNode | None, clock: Clock, log: Log
 ) -> Examination:
-    """Return the tests of a node and of all storages; of these alone if there is no node."""
+    """Return the tests of configuration, node and storages; all but the node's if there is none."""
     names = (own.replset, own.name) if own is not None else (_UNKNOWN, _UNKNOWN)
 
     def examiner() -> Examiner:
         replset, agent = names
         return Examiner(replset=replset, agent=agent, name=secrets.token_hex(4), clock=clock)
 
-    parts = [] if mongo is None else [Part(name="mongodb", run=mongo.findings)]
+    parts = [Part(name="configuration", run=lambda: posture(stores.settings, stores.environment))]
+    parts += [] if mongo is None else [Part(name="mongodb", run=mongo.findings)]
     parts += [
         Part(name="storage", storage=label, run=partial(stores.check, label, examiner))
         for label in stores.labels()

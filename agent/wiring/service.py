@@ -21,6 +21,7 @@ from agent.settings import Settings, process_environment
 from agent.wiring.assembly import Assembly
 from agent.wiring.links import START_POLICY, link
 from agent.wiring.metrics import Metrics
+from agent.wiring.posture import tell_posture
 from agent.wiring.stores import Stores
 
 # Where systemd hears of a service of Type=notify.
@@ -37,6 +38,7 @@ def run_agent(settings: Settings, stop: Stop) -> None:
     faulthandler.enable()
     variables = process_environment()
     arm(variables.get(CRASH_VARIABLE, ""))
+    tell_posture(settings, variables, log.get())
     manager = ServiceManager(variables.get(MANAGER_VARIABLE, ""))
     waiting = _waiting(manager)
     manager.starting("asks its node")

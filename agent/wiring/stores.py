@@ -36,6 +36,7 @@ class Stores:
         stop: Stop,
         instruments: Instruments = NO_INSTRUMENTS,
     ) -> None:
+        self.settings = settings
         self.environment = environment
         self._instruments = instruments
         self._stop = stop

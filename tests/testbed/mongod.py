@@ -22,6 +22,8 @@ from tests.testbed.waiting import eventually
 USER = "root"
 PASSWORD = secrecy.keep("testbed-root-secret")
 
+TLS_FILES = Path(__file__).with_name("tls")
+
 _QUICK_PARAMETERS: Mapping[str, str | int] = {
     # dbHash at a cluster time, and configureFailPoint.
     "enableTestCommands": 1,
@@ -42,6 +44,8 @@ class NodeSpec:
     """Further `--setParameter` values; they win over the testbed's own."""
     key_file: Path | None = None
     """Turns authentication on."""
+    certificate: Path | None = None
+    """PEM file with certificate and key, see `tests/testbed/tls`: TLS alone is spoken."""
     replica_set: str | None = None
     """Name of the replica set; None starts a standalone mongod."""
 
@@ -53,6 +57,8 @@ class Node:
         self.spec = spec
         self.host = HOST
         self.port = free_port()
+        self.certificate = spec.certificate
+        """Which the next start takes."""
         self.directory = scratch_directory(f"mongod-{self.port}")
         self._process: Process | None = None
         self._clients: list[Client] = []
@@ -66,8 +72,15 @@ class Node:
     def uri(self) -> str:
         """A direct connection to this node alone, with credentials when authentication is on."""
         if self.spec.key_file is None:
-            return f"mongodb://{self.address}/?directConnection=true"
-        return f"mongodb://{USER}:{PASSWORD}@{self.address}/?directConnection=true&authSource=admin"
+            return self.uri_without_user
+        login = f"{USER}:{PASSWORD}@"
+        return self.uri_without_user.replace("//", f"//{login}", 1) + "&authSource=admin"
+
+    @property
+    def uri_without_user(self) -> str:
+        """A direct connection that is nobody's; over TLS, whatever the certificate."""
+        trusting = "" if self.spec.certificate is None else "&tls=true&tlsInsecure=true"
+        return f"mongodb://{self.address}/?directConnection=true{trusting}"
 
     @property
     def pid(self) -> int:
@@ -142,8 +155,7 @@ class Node:
         assert self._process is not None
         if not self._process.is_running:
             raise RuntimeError(f"mongod {self.address} ended: {self._process.tail()}")
-        address = f"mongodb://{self.address}/?directConnection=true"
-        with MongoClient[Document](address, serverSelectionTimeoutMS=1000) as client:
+        with MongoClient[Document](self.uri_without_user, serverSelectionTimeoutMS=1000) as client:
             try:
                 client.admin.command("hello")
             except PyMongoError:
@@ -161,6 +173,11 @@ class Node:
             arguments += ["--setParameter", f"{name}={value}"]
         if spec.replica_set is not None:
             arguments += ["--replSet", spec.replica_set, "--oplogSize", str(spec.oplog_size_mb)]
+        if self.certificate is not None:
+            arguments += ["--tlsMode", "requireTLS", "--tlsCertificateKeyFile"]
+            arguments += [str(self.certificate), "--tlsCAFile", str(TLS_FILES / "authority.pem")]
+            # Members of one set, with whatever certificates; and users who have a password.
+            arguments += ["--tlsAllowInvalidHostnames", "--tlsAllowConnectionsWithoutCertificates"]
         if spec.key_file is not None:
             arguments += ["--auth", "--keyFile", str(spec.key_file)]
         return arguments

@@ -34,6 +34,8 @@ class ReplicaSetSpec:
     parameters: Mapping[str, str | int] = field(default_factory=dict)
     auth: bool = False
     """Internal authentication by key file, and the user `root` with all rights."""
+    certificate: Path | None = None
+    """Of all members, see `NodeSpec`."""
     priorities: Sequence[float] | None = None
     """Of each member in order; 1 each by default. The first must be able to become primary."""
     arbiter: bool = False
@@ -69,9 +71,12 @@ class ReplicaSet:
     def uri(self) -> str:
         """The whole set, with credentials when authentication is on."""
         seeds = ",".join(node.address for node in self.data_nodes())
+        options = f"replicaSet={self.spec.name}"
+        if self.spec.certificate is not None:
+            options += "&tls=true&tlsInsecure=true"
         if not self.spec.auth:
-            return f"mongodb://{seeds}/?replicaSet={self.spec.name}"
-        return f"mongodb://{USER}:{PASSWORD}@{seeds}/?replicaSet={self.spec.name}&authSource=admin"
+            return f"mongodb://{seeds}/?{options}"
+        return f"mongodb://{USER}:{PASSWORD}@{seeds}/?{options}&authSource=admin"
 
     def client(self) -> Client:
         """Open a client of the whole set; it is closed when the test ends, or by `stop`."""
@@ -159,9 +164,7 @@ class ReplicaSet:
         """Initiate a set of one, which is primary at once, then force it to its full size."""
         first = self.nodes[0]
         initial = {"_id": self.spec.name, "members": self._members()[:1], "settings": _TIMING}
-        with MongoClient[Document](
-            f"mongodb://{first.address}/?directConnection=true"
-        ) as before_users:
+        with MongoClient[Document](first.uri_without_user) as before_users:
             before_users.admin.command("replSetInitiate", initial)
             eventually(
                 lambda: before_users.admin.command("hello").get("isWritablePrimary"),
@@ -205,6 +208,7 @@ def _node_spec(spec: ReplicaSetSpec) -> NodeSpec:
         cache_gb=spec.cache_gb,
         parameters=spec.parameters,
         key_file=_new_key_file() if spec.auth else None,
+        certificate=spec.certificate,
         replica_set=spec.name,
     )
 
