@@ -1,6 +1,6 @@
 """A replica set with an agent beside each node, as an operator at a mongosh sees it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -119,11 +119,17 @@ class Protected:
 
 @contextmanager
 def protected(
-    replica_set: ReplicaSet, storage: Storage, settings: Settings | None = None
+    replica_set: ReplicaSet,
+    storage: Storage,
+    settings: Settings | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Protected]:
     """Run an agent beside each node of a replica set."""
     with Agents.start(
-        replica_set, storage.settings, settings={**QUICK, **(settings or {})}
+        replica_set,
+        storage.settings,
+        settings={**QUICK, **(settings or {})},
+        environment=environment,
     ) as all_:
         yield Protected(replica_set, all_, storage)
 

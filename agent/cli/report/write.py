@@ -1,6 +1,7 @@
 """A file that is there whole or not at all."""
 
 import os
+import secrets
 from pathlib import Path
 
 from agent.core.errors import PermanentError
@@ -18,14 +19,34 @@ def write(path: Path, text: str) -> None:
             hint="name a file, or - for standard output",
         )
     # Beside it, since only within one file system a rename is one step.
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        _create(beside, text)
+        try:
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise PermanentError(
             "file_unwritable",
             f"{path} cannot be written: {error.strerror}",
             hint="does the directory exist, and may this user write there?",
         ) from error
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a file that nobody else has made, nor may read before it has its name.
+
+    In a directory that is open to all, a name that can be foretold may be somebody's link.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+            file.write(text)
+        mask = os.umask(0o077)
+        os.umask(mask)
+        path.chmod(0o666 & ~mask)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

@@ -1,5 +1,6 @@
 """The page for a browser: what it says, what it draws, and the file that it becomes."""
 
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -206,6 +207,19 @@ def test_only_ordinary_files_are_replaced(tmp_path: Path) -> None:
         write(Path("/dev/null"), "text")
     with pytest.raises(PermanentError, match="no ordinary file"):
         write(tmp_path, "text")
+
+
+def test_a_report_is_for_whom_the_umask_says(tmp_path: Path) -> None:
+    """Once it has its name; nothing is left beside it, also if it cannot get that."""
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "safe.html", "text")
+    finally:
+        os.umask(before)
+    assert 0o640 == (tmp_path / "safe.html").stat().st_mode & 0o777
+    with pytest.raises(PermanentError, match="cannot be written"):
+        write(tmp_path / ("x" * 250), "text")
+    assert [tmp_path / "safe.html"] == list(tmp_path.iterdir())
 
 
 def test_times_of_the_page_are_utc() -> None:
