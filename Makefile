@@ -171,7 +171,7 @@ bench: setup testbed ## Measure speed and memory against plain pymongo, print th
 	@$(BIN)/python -m tests.bench
 
 .PHONY: soak
-soak: setup testbed ## Torture clusters for half an hour (SOAK_ARGS='--minutes 5 --seed 7')
+soak: setup testbed ## Torture clusters for half an hour (SOAK_ARGS='--campaign --minutes 5 --seed 7')
 	@$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 .PHONY: crashes
