@@ -88,6 +88,8 @@ def listed_and_bounded(cluster: Protected) -> list[str]:
         wrong.append(f"listed without a manifest: {listed - manifests}")
     if manifests - listed:
         wrong.append(f"a manifest that is not listed: {manifests - listed}")
+    gaps = [each["message"] for each in cluster.control["events"].find({"code": "oplog_gap"})]
+    wrong += [f"a gap, though the oplog was never full: {each}" for each in gaps]
     events = cluster.control.command("collStats", "events")
     if not events["capped"] or events["size"] > _MOST_EVENTS_BYTES:
         wrong.append(f"events are not bounded: {events['size']} bytes")

@@ -4,6 +4,7 @@ import random
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -209,6 +210,11 @@ def _archived(cluster: Protected) -> list[str]:
 def _history(found: Campaign, client: Client) -> list[str]:
     seen = history(client)
     found.told.append(f"         {seen.told()}")
+    ends: Counter[str] = Counter()
+    for each in client["backstay"]["commands"].find():
+        code = (each.get("error") or {}).get("code", "")
+        ends[f"{each['command']} {each.get('state')} {code}".rstrip()] += 1
+    found.told += [f"         {count} x {end}" for end, count in sorted(ends.items())]
     return seen.wrong
 
 

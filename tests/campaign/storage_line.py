@@ -36,7 +36,7 @@ _ERRORS = {
 class StorageLine:
     """The way to a storage; `fault` may be set from any thread at any time."""
 
-    def __init__(self, server: S3Endpoint, seed: int) -> None:
+    def __init__(self, server: S3Endpoint, seed: int, share: float) -> None:
         self.access_key_id = server.access_key_id
         self.secret_access_key = server.secret_access_key
         self.endpoint_url = ""
@@ -46,6 +46,7 @@ class StorageLine:
         self.is_long_ago = False
         #: How often each fault struck.
         self.struck: Counter[Kind] = Counter()
+        self._share = share
         self._url = server.endpoint_url
         self._rng = random.Random(seed)
         self._lock = threading.Lock()
@@ -69,7 +70,9 @@ class StorageLine:
     def _strikes(self) -> Kind | None:
         with self._lock:
             fault = self.fault
-            if fault is None or (fault is not Kind.STORAGE_AWAY and self._rng.random() > _SHARE):
+            if fault is None or (
+                fault is not Kind.STORAGE_AWAY and self._rng.random() > self._share
+            ):
                 return None
             self.struck[fault] += 1
             return fault
@@ -141,9 +144,9 @@ class StorageLine:
 
 
 @contextmanager
-def storage_line(server: S3Endpoint, seed: int) -> Iterator[StorageLine]:
-    """Serve a line before a server."""
-    line = StorageLine(server, seed)
+def storage_line(server: S3Endpoint, seed: int, *, share: float = _SHARE) -> Iterator[StorageLine]:
+    """Serve a line before a server; a fault strikes so great a share of requests."""
+    line = StorageLine(server, seed, share)
     requests: list[Request] = []
 
     def answer(request: Request) -> Answer:
