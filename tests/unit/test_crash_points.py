@@ -36,10 +36,11 @@ _FUNCTIONS: Final = {"put_segment", "write_down"}
 _CALLER = "whoever calls it has a point behind the call"
 _EXEMPT: Final = {
     "daemon/archive.py:_give_back": "a lease that is not handed back lapses: as archiver.acquired",
+    "daemon/coordinator.py:_fill_catalogue": "one insert of a fixed _id; coordinator.swept is before",
     "daemon/coordinator.py:resign": "a lease that is not handed back lapses: as any death",
     "daemon/following.py:insert_after": _CALLER,
     "daemon/gaps.py:mend": "one insert of a fixed _id, and an event that may be missing",
-    "daemon/schedules.py:_forget": "one removal of what nobody needs; the next look repeats it",
+    "daemon/forgetting.py:_remove": "one removal of what nobody needs; the next look repeats it",
     "daemon/schedules.py:_insert": _CALLER,
     "jobs/backup/cleaning.py:remove_late": "the next coordinator removes what is not named",
     "jobs/backup/cleaning.py:remove_unnamed": _CALLER,
