@@ -15,6 +15,7 @@ from agent.model import keys
 from agent.model.cluster_time import ClusterTime
 from agent.model.schedules import Run
 from tests.system.exactness import restore_and_compare, shop
+from tests.system.observed import of_users
 from tests.system.protected import END_STATES, QUICK, Protected, result_of
 from tests.system.storages import Storage, manifest_keys
 from tests.system.torture import held, users
@@ -142,13 +143,19 @@ Check = Callable[[Document], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """A command by its `_id`, if there is one, and what is true after it, and after the death."""
+
+    order: object
+    check: Check
+    meanwhile: Callable[[Point], None] = lambda _point: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What passes a point; ``first`` is a death that must come before that one.
+    """What passes a point; ``first`` is a death that must come before that one."""
 
-    ``begin`` returns the `_id` of the command, and what must be true when it has ended.
-    """
-
-    begin: Callable[[Stage], tuple[object, Check]]
+    begin: Callable[[Stage], Act]
     first: Point | None = None
     nth: int = 1
 
@@ -157,16 +164,18 @@ def play(on: Stage, point: Point) -> None:
     """Die at a point, go on, and see that the promise holds. Raises: AssertionError."""
     scene = SCENES[point]
     on.serial += 1
-    order, check = scene.begin(on)
+    act = scene.begin(on)
+    order = act.order
     try:
         if scene.first is not None:
             on.die(scene.first)
         on.die(point, scene.nth)
         _is_told(on, order, point)
+        act.meanwhile(point)
     finally:
         on.go_on()
     document = on.cluster.end_of(order) if order is not None else {}
-    check(document)
+    act.check(document)
     on.cluster.check_clean()
     _is_tidy(on)
 
@@ -201,7 +210,7 @@ def _is_tidy(on: Stage) -> None:
     eventually(is_tidy, 30, message="every object is named")
 
 
-def _backup(on: Stage) -> tuple[object, Check]:
+def _backup(on: Stage) -> Act:
     on.client["shop"]["rounds"].insert_one({"_id": on.serial})
     before = shop(on.cluster)
     known = {each["backup"] for each in on.control["backups"].find()}
@@ -214,26 +223,36 @@ def _backup(on: Stage) -> tuple[object, Check]:
         assert any(f"/{made}/" in key for key in manifest_keys(on.cluster.storage))
         restore_and_compare(on.cluster, made, before)
 
-    return on.cluster.order("backup", namespaces=["shop.*"]), check
+    return Act(order=on.cluster.order("backup", namespaces=["shop.*"]), check=check)
 
 
-def _restore(on: Stage) -> tuple[object, Check]:
+def _restore(on: Stage) -> Act:
     database = on.client["shop"]
     database["orders"].update_many({}, {"$set": {"n": on.serial}})
     database["items"].drop()
     database["extra"].insert_one({"_id": on.serial})
     database["another"].insert_one({"_id": on.serial})
+    harmed = shop(on.cluster)
     on.stand_still()
+
+    def meanwhile(point: Point) -> None:
+        if point.startswith("restore.") and point is not Point.RESTORE_CLEANING:
+            assert [] == differences(harmed, shop(on.cluster)), "nothing is touched yet"
+        elif point is Point.SWITCH_RENAMED:
+            found = of_users(held(on.client))
+            assert differences(harmed, found), "some collections are new"
+            assert differences(on.expected, found), "and others are not"
 
     def check(document: Document) -> None:
         result_of(document)
         assert [] == differences(on.expected, held(on.client))
         assert on.users == users(on.client)
 
-    return on.cluster.order("restore", to=on.at, overwrite=True), check
+    order = on.cluster.order("restore", to=on.at, overwrite=True)
+    return Act(order=order, check=check, meanwhile=meanwhile)
 
 
-def _verify(on: Stage) -> tuple[object, Check]:
+def _verify(on: Stage) -> Act:
     on.stand_still()
 
     def check(document: Document) -> None:
@@ -243,10 +262,10 @@ def _verify(on: Stage) -> tuple[object, Check]:
         found = [key for key in on.cluster.storage.list() if f"{on.base}/verified/" in key]
         assert 1 == len(found)
 
-    return on.cluster.order("verify", backup=on.base), check
+    return Act(order=on.cluster.order("verify", backup=on.base), check=check)
 
 
-def _delete(on: Stage) -> tuple[object, Check]:
+def _delete(on: Stage) -> Act:
     backup = on.cluster.done("backup", namespaces=["shop.*"])["backup"]
     on.stand_still()
 
@@ -255,12 +274,11 @@ def _delete(on: Stage) -> tuple[object, Check]:
         assert not [key for key in on.cluster.storage.list() if f"/{backup}/" in key]
         assert on.control["backups"].find_one({"backup": backup}) is None
 
-    return on.cluster.order("delete", backup=backup), check
+    return Act(order=on.cluster.order("delete", backup=backup), check=check)
 
 
-def _prune(on: Stage) -> tuple[object, Check]:
-    for _ in range(2):
-        newest = on.cluster.done("backup")["backup"]
+def _prune(on: Stage) -> Act:
+    older, newest = (on.cluster.done("backup")["backup"] for _ in range(2))
     schedule = {"_id": "keep", "retention": {"keep_last": 1}}
     on.control["schedules"].insert_one(schedule)
     on.stand_still()
@@ -271,12 +289,13 @@ def _prune(on: Stage) -> tuple[object, Check]:
         found = (keys.parse_manifest(key) for key in manifest_keys(on.cluster.storage))
         left = {each[1] for each in found if each is not None}
         assert left == {each["backup"] for each in on.control["backups"].find()}
-        assert {on.base, newest} == left
+        assert {on.base, newest} <= left
+        assert older not in left
 
-    return on.cluster.order("prune"), check
+    return Act(order=on.cluster.order("prune"), check=check)
 
 
-def _resync(on: Stage) -> tuple[object, Check]:
+def _resync(on: Stage) -> Act:
     before = {each["backup"] for each in on.control["backups"].find()}
     on.stand_still()
     on.control["backups"].delete_many({"backup": {"$ne": on.base}})
@@ -285,10 +304,10 @@ def _resync(on: Stage) -> tuple[object, Check]:
         result_of(document)
         assert before == {each["backup"] for each in on.control["backups"].find()}
 
-    return on.cluster.order("resync"), check
+    return Act(order=on.cluster.order("resync"), check=check)
 
 
-def _examine(on: Stage) -> tuple[object, Check]:
+def _examine(on: Stage) -> Act:
     on.stand_still()
 
     def check(document: Document) -> None:
@@ -296,10 +315,10 @@ def _examine(on: Stage) -> tuple[object, Check]:
         assert document["state"] in {"done", "failed"}
         assert document["result"]["rows"]
 
-    return on.cluster.order("check"), check
+    return Act(order=on.cluster.order("check"), check=check)
 
 
-def _scheduled(on: Stage) -> tuple[object, Check]:
+def _scheduled(on: Stage) -> Act:
     name = f"yearly-{on.serial}"
     schedules = on.control["schedules"]
     options: Mapping[str, object] = {"command": "backup", "namespaces": ["shop.items"]}
@@ -320,10 +339,11 @@ def _scheduled(on: Stage) -> tuple[object, Check]:
         assert mark.year == year
         schedules.delete_one({"_id": name})
 
-    return Run(schedule_id=name, due_at=datetime(year, 1, 1, tzinfo=UTC)).command_id, check
+    run = Run(schedule_id=name, due_at=datetime(year, 1, 1, tzinfo=UTC))
+    return Act(order=run.command_id, check=check)
 
 
-def _archive(on: Stage) -> tuple[object, Check]:
+def _archive(on: Stage) -> Act:
     on.stand_still()
     at = on.mark()
 
@@ -337,7 +357,7 @@ def _archive(on: Stage) -> tuple[object, Check]:
         on.wait_for_archive(on.mark())
         eventually(has_no_gap, 30, message="the status has no gap")
 
-    return None, check
+    return Act(order=None, check=check)
 
 
 _OF_SWEEPS: Final = frozenset({Point.COORDINATOR_SWEEPING})
@@ -346,9 +366,13 @@ _FIRST: Final = {
     Point.COMMAND_TAKEN_OVER: Point.BACKUP_BEGUN,
     Point.BACKUP_TASKS_GONE: Point.BACKUP_PUBLISHED,
     Point.BACKUP_CLEANING: Point.BACKUP_PUBLISHED,
+    # Twice in one switch: the second one comes back to a half, and dies in it too.
+    Point.SWITCH_VIEW_PUT: Point.SWITCH_RENAMED,
+    Point.SWITCH_BEFORE_END_NOTED: Point.SWITCH_RENAMED,
+    Point.RESTORE_CLEANING: Point.SWITCH_ALL_RENAMED,
 }
 _NTH: Final = {Point.SWITCH_RENAMED: 2, Point.SWITCH_BEFORE_RENAME: 2, Point.RESTORE_CREATED: 3}
-_BEGINS: Final[Mapping[str, Callable[[Stage], tuple[object, Check]]]] = {
+_BEGINS: Final[Mapping[str, Callable[[Stage], Act]]] = {
     "coordinator": _backup,
     "command": _backup,
     "schedule": _scheduled,
