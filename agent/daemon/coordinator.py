@@ -27,13 +27,15 @@ from agent.daemon.schedules import ScheduleDuty
 from agent.daemon.slots import Slots
 from agent.model.commands import CommandRecord
 from agent.model.leases import COORDINATOR, LEASE_S, Grant
-from agent.model.outcome import Failure, Outcome
+from agent.model.outcome import Failure, Outcome, cut
 from agent.model.states import END_STATES, State
 from agent.ports import Boards
 
 # The cluster's status is written at least this often; progress too.
 STATUS_S: Final = 2.0
 BUSY_S: Final = 0.5
+# What the server says of a document that has no room for the state of its command, for example.
+_OF_THE_DOCUMENT: Final = frozenset({"mongodb_refused", "bad_document", "document_too_large"})
 
 _BEFORE: Final = {
     State.ACCEPTED: Point.COMMAND_BEFORE_ACCEPTED,
@@ -75,6 +77,7 @@ class Coordinator:
         self._held: Held | None = None
         self._has_begun = False
         self._slots = Slots(ports.jobs)
+        self._refused: set[str] = set()
         self._status_at = 0.0
 
     @property
@@ -118,7 +121,7 @@ class Coordinator:
         for _ in range(2):
             decisions = self._decisions()
             for decision in decisions:
-                self._carry_out(decision, stop)
+                self._carry_out_alone(decision, stop)
             if not any(isinstance(one, Accept) for one in decisions):
                 break
         self._write_status()
@@ -199,6 +202,20 @@ class Coordinator:
             now=self._ports.boards.status.server_now(),
             ttl_s=self._ports.ttl_s,
         )
+
+    def _carry_out_alone(self, decision: Decision, stop: Stop) -> None:
+        """Carry out one decision; a document that takes no change must not stop the others."""
+        try:
+            self._carry_out(decision, stop)
+        except PermanentError as error:
+            if error.code not in _OF_THE_DOCUMENT:
+                raise
+            name = repr(decision.record.command_id)
+            if name not in self._refused:
+                self._refused.add(name)
+                self._ports.log.error(
+                    "command cannot be ended", id=cut(name), code=error.code, reason=error.message
+                )
 
     def _carry_out(self, decision: Decision, stop: Stop) -> None:
         match decision:
@@ -295,7 +312,7 @@ class Coordinator:
         if new in END_STATES:
             self._ports.jobs.notices.command_ended(record, new, result=result, failure=failure)
         if failure is not None:
-            name = record.options.get("command")
+            name = cut(str(record.options.get("command")))
             self._ports.boards.events.write(
                 "warning",
                 f"command_{new}",

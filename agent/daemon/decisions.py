@@ -80,6 +80,7 @@ def decide(
     waiting: list[Start] = []
     for record in commands:
         try:
+            _require_plain(record)
             request = parse(record.options)
         except PermanentError as error:
             decisions.append(Reject(record=record, failure=failure_of(error)))
@@ -96,6 +97,15 @@ def decide(
             waiting.append(Start(record=record, request=request))
     starts = turns(lined_up(waiting), places)
     return [*decisions, *given_way(waiting, starts), *starts]
+
+
+def _require_plain(record: CommandRecord) -> None:
+    if record.odd:
+        raise PermanentError(
+            "bad_command",
+            f"{', '.join(record.odd)}: agents write this, and none can have written what is there",
+            hint="insert the command and its options, and nothing else",
+        )
 
 
 def lined_up(waiting: Sequence[Start]) -> list[Start]:
@@ -123,7 +133,7 @@ def given_way(waiting: Sequence[Start], starts: Sequence[Start]) -> list[GiveWay
     """
     runs = [each for each in waiting if _waiting_run(each) is not None]
     ids = [each.record.command_id for each in runs]
-    starting = {each.record.command_id for each in starts}
+    starting = [each.record.command_id for each in starts]
     kept: set[str] = set()
     found: list[GiveWay] = []
     for each in runs:

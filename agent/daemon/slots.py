@@ -18,7 +18,8 @@ class Slots:
     def __init__(self, ports: JobPorts) -> None:
         self._ports = ports
         self._active: list[ActiveJob] = []
-        self._tries: dict[object, int] = {}
+        # By their texts: an _id may be a document.
+        self._tries: dict[str, int] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -37,7 +38,7 @@ class Slots:
 
     def start(self, turn: Start, *, token: int, held: Held, stop: Stop) -> None:
         """Begin a job in a thread of its own, under the coordinator's lease."""
-        job = turn.record.command_id
+        job = repr(turn.record.command_id)
         self._tries[job] = self._tries.get(job, 0) + 1
         active = ActiveJob(
             turn.record, turn.request, self._ports, token=token, tries=self._tries[job]

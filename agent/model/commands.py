@@ -1,7 +1,7 @@
 """Commands: what operators insert, as models that also make the collection's validator."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal, Self
 
@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from agent.core.errors import PermanentError
 from agent.model.cluster_time import ClusterTime
-from agent.model.outcome import Failure
+from agent.model.outcome import Failure, cut
 from agent.model.roles import ROLE_ARN, ROLE_NAME
 from agent.model.states import State
 from agent.model.verdict import Depth
@@ -261,7 +261,8 @@ AGENT_FIELDS: Final[dict[str, tuple[str, ...]]] = {
 class CommandRecord:
     """A command document: ``options`` is what was inserted, without ``_id``; times are UTC.
 
-    ``created_at`` is when it was inserted, as well as that can be told.
+    ``created_at`` is when it was inserted, as well as that can be told. ``odd`` are fields of
+    agents as they lie there, of which no agent can have written one: such a command is refused.
     """
 
     command_id: object
@@ -269,6 +270,7 @@ class CommandRecord:
     state: State | None
     created_at: datetime | None
     token: int
+    odd: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,7 +293,7 @@ def parse(options: Mapping[str, object]) -> Request:
     if model is None:
         raise PermanentError(
             "bad_command",
-            f"there is no command {name!r}",
+            f"there is no command {cut(repr(name))}",
             hint=f"one of: {', '.join(sorted(REQUESTS))}",
         )
     try:

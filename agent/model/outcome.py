@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from agent.core.errors import AgentError
+
+# It must fit into a document beside what was inserted.
+_LONGEST: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,5 +29,10 @@ class Outcome:
 
 
 def failure_of(error: AgentError) -> Failure:
-    """Return what an operator may read of an error."""
-    return Failure(code=error.code, message=error.message, hint=error.hint)
+    """Return what an operator may read of an error; a very long text is cut."""
+    return Failure(code=error.code, message=cut(error.message, _LONGEST), hint=error.hint)
+
+
+def cut(text: str, longest: int = 100) -> str:
+    """Return a text of which no more than so many characters are left: some came from outside."""
+    return text if len(text) <= longest else f"{text[:longest]}..."

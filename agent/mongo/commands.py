@@ -1,6 +1,6 @@
 """The commands collection: moves by compare-and-set on the old state, fenced by tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,18 +18,16 @@ from agent.model.schedules import run_of
 from agent.model.states import END_STATES, State, may_move
 from agent.mongo.connect import Document
 from agent.mongo.control import COMMANDS
-from agent.mongo.documents import from_bson, readable, to_bson
+from agent.mongo.documents import LARGEST_TOKEN, from_bson, readable, to_bson
 from agent.mongo.errors import translated
 from agent.ports import CommandBoard
 
-# None also finds documents without a state: what was just inserted.
-_OPEN: tuple[str | None, ...] = (
-    None,
-    *(str(state) for state in State if state not in END_STATES),
-)
 _ENDED: Document = {"state": {"$in": [str(state) for state in END_STATES]}}
+# Also documents without a state, which were just inserted, and with one that is none.
+_OPEN: Document = {"state": {"$nin": [str(state) for state in END_STATES]}}
 # What `run_of` reads, for the server to look for.
 _RUN = r"@\d{8}T\d{6}Z$"
+_STATES = tuple(str(state) for state in State)
 _AGE = datetime.max.replace(tzinfo=UTC)
 
 
@@ -42,7 +40,7 @@ class MongoCommands:
     @translated()
     def open_commands(self) -> Sequence[CommandRecord]:
         """Return every command not in an end state, oldest first."""
-        found = self._commands.find({"state": {"$in": list(_OPEN)}})
+        found = self._commands.find(_OPEN)
         # One whose age cannot be told goes last, as if it had come now.
         return sorted(map(_record, found), key=lambda record: record.created_at or _AGE)
 
@@ -74,7 +72,7 @@ class MongoCommands:
                 command_id=record.command_id,
             )
         moved = self._commands.update_one(
-            {**_is(record.command_id), "state": record.state, **_unfenced(token)},
+            {**_is(record.command_id), **_as_seen(record, token)},
             _move_of(record, new, token, outcome),
         )
         return moved.matched_count == 1 or self._was_moved(record.command_id, new, token)
@@ -158,8 +156,29 @@ def _unfenced(token: int) -> Document:
     return {"$or": [{"lease_token": {"$lte": token}}, {"lease_token": {"$exists": False}}]}
 
 
+def _as_seen(record: CommandRecord, token: int) -> Document:
+    """Return what finds a command as a record has it, under no larger token."""
+    seen: Document = {"state": record.state, **_unfenced(token)}
+    if "lease_token" in record.odd:
+        del seen["$or"]
+    return seen | {name: {"$eq": value} for name, value in record.odd.items()}
+
+
 def _token(found: Mapping[str, Any]) -> int:
-    return int(found.get("lease_token") or 0)
+    token = found.get("lease_token")
+    return token if isinstance(token, int) else 0
+
+
+def _odd(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of fields of agents that hold what no agent writes."""
+    state = found.get("state")
+    if state is not None and state not in _STATES:
+        yield "state"
+    if "progress" in found and not isinstance(found["progress"], dict):
+        yield "progress"
+    token = found.get("lease_token")
+    if token is not None and not (type(token) in {int, Int64} and 0 <= token <= LARGEST_TOKEN):
+        yield "lease_token"
 
 
 def _move_of(record: CommandRecord, new: State, token: int, outcome: Outcome) -> Document:
@@ -206,7 +225,8 @@ def _record(found: Mapping[str, Any]) -> CommandRecord:
     created_at = found.get("created_at")
     if not isinstance(created_at, datetime) and isinstance(command_id, ObjectId):
         created_at = command_id.generation_time
-    state = found.get("state")
+    odd = {name: found[name] for name in _odd(found)}
+    state = None if "state" in odd else found.get("state")
     return CommandRecord(
         command_id=command_id,
         options={
@@ -217,6 +237,7 @@ def _record(found: Mapping[str, Any]) -> CommandRecord:
         state=None if state is None else State(state),
         created_at=created_at if isinstance(created_at, datetime) else None,
         token=_token(found),
+        odd=odd,
     )
 
 

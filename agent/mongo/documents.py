@@ -5,14 +5,17 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-from bson import Int64, Timestamp
+from bson import Code, Int64, Timestamp
 
 from agent.model.cluster_time import ClusterTime
+from agent.mongo.typed import is_typed
 
 # Tokens are written into object names: counted from late 2020, they have 15 digits until 2052.
 _TOKEN_EPOCH_S: Final = 1_600_000_000
 # More operations than a server can do in one second.
 _TOKENS_PER_S: Final = 1_000_000
+# Of the last second that a cluster time can tell.
+LARGEST_TOKEN: Final = 2**32 * _TOKENS_PER_S
 
 T = TypeVar("T")
 
@@ -41,6 +44,8 @@ def from_bson(value: Any) -> Any:
             return cluster_time(value)
         case Int64():
             return int(value)
+        case Code():  # a str to Python, and yet no text
+            return {"$code": str.__str__(value)}
         case dict():
             return {key: from_bson(each) for key, each in value.items()}
         case list():
@@ -84,6 +89,7 @@ def readable(
     for each in found:
         try:
             value = read(each)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             continue
-        yield value
+        if is_typed(value):
+            yield value
