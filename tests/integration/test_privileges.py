@@ -122,7 +122,25 @@ def test_backup_user_can_back_up(guarded: ReplicaSet, data: Client, tmp_path: Pa
         _verb(agents, "list")
         _verb(agents, "status")
         backup = json.loads(agents.all[0].verb("list", "--json").stdout)[0]["backup"]
+        _verb(agents, "verify", backup, "--depth", "content")
+        _verb(agents, "check")
         _verb(agents, "resync")
+        schedule = {"_id": "hourly", "cron": "0 * * * *", "command": {"command": "backup"}}
+        data["backstay"]["schedules"].insert_one({**schedule, "retention": {"keep_last": 1}})
+        _verb(agents, "schedules")
+        _verb(agents, "prune")
+        _verb(agents, "report", "--html", str(tmp_path / "report.html"))
+        # As an earlier version has left it.
+        data["backstay"].command("collMod", "schedules", validator={})
+        data["backstay"]["tasks"].drop_index("claiming")
+        agents.all[0].restart()
+        agents.wait_until_reporting()
+        checked = json.loads(agents.all[0].verb("check", "--json").stdout)
+        assert "ok" in {
+            row["outcome"]
+            for row in checked.get("result", checked)["rows"]
+            if row["test"] == "control database"
+        }
         _verb(agents, "delete", backup, "--force")
 
 
