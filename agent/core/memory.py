@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import resource
 from typing import Final
 
 from agent.core.flow import Stop
@@ -17,6 +18,12 @@ _GIVE_BACK_EVERY_S: Final = 2.0
 # New objects between two looks for cycles. What an agent makes by the million has none; what has,
 # such as an error with its traceback, is a few hundred objects.
 _COLLECT_EVERY: Final = 20_000
+
+
+def leave_no_core() -> None:
+    """Let no core dump be written of this process, whose memory holds passwords and keys."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
 def hold_little() -> None:

@@ -10,7 +10,7 @@ from agent.core.clock import SystemClock
 from agent.core.crash import CRASH_VARIABLE, arm
 from agent.core.errors import TransientError
 from agent.core.flow import Stop
-from agent.core.memory import collect_seldom, give_back, hold_little
+from agent.core.memory import collect_seldom, give_back, hold_little, leave_no_core
 from agent.core.notify import ServiceManager
 from agent.core.retry import retry
 from agent.daemon.service import serve
@@ -34,6 +34,7 @@ def run_agent(settings: Settings, stop: Stop) -> None:
     Raises: ConfigError, PermanentError at the start, for what an operator must mend first.
     """
     hold_little()
+    leave_no_core()
     # A watchdog ends what hangs by SIGABRT: where each thread stood is then in the journal.
     faulthandler.enable()
     variables = process_environment()

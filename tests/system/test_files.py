@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def test_nothing_is_written_beside_the_storage(
 ) -> None:
     """No temporary file, nowhere, in a backup, a restore, a verify, a check and with a hook.
 
-    And what is stored in a directory is for the agent alone, whatever the umask.
+    And what is stored in a directory is for the agent alone, whatever the umask; nor is a core
+    dump left of it.
     """
     witness, home, scratch = (tmp_path / name for name in ("witness", "home", "scratch"))
     for made in (witness, home, scratch):
@@ -73,6 +75,8 @@ def test_nothing_is_written_beside_the_storage(
             cluster.done("restore", backup=backup, overwrite=True)
             cluster.done("check")
             (agent,) = cluster.agents.all
+            limits = Path(f"/proc/{agent.pid}/limits").read_text()
+            assert re.search(r"^Max core file size +0 ", limits, re.MULTILINE)
             assert 0 == agent.verb("list").exit_status
             files = sorted(agent.directory.iterdir())
             assert [agent.config, agent.directory / "log"] == files
