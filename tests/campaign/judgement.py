@@ -18,7 +18,8 @@ WRITTEN = ("shop", *DATABASES)
 """The databases of the writers."""
 
 _CALM_S = 180.0
-_MORE_FILES = 30
+# Pools keep the connections to three nodes and to the storage that the busiest moment needed.
+_MORE_FILES = 80
 _MORE_BYTES = 150 * 2**20
 _INTERNAL = ("Traceback (most recent call last)", '"internal_error"', "job died")
 _MOST_EVENTS_BYTES = 20 * 2**20

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     AGENT_STOPPED = "agent stopped"
     AGENT_STOPPED_LONG = "agent stopped beyond its lease"
     AGENT_RESTARTED = "agent restarted"
+    AGENT_SKEWED = "agent's clock wrong"
     COORDINATOR_KILLED = "coordinator killed"
     ARCHIVER_KILLED = "archiver killed"
 
@@ -90,6 +91,7 @@ _AGENT: Final = {
     Kind.AGENT_STOPPED: 6.0,
     Kind.AGENT_STOPPED_LONG: _BEYOND_A_LEASE_S,
     Kind.AGENT_RESTARTED: 0.0,
+    Kind.AGENT_SKEWED: 10.0,
     Kind.COORDINATOR_KILLED: 6.0,
     Kind.ARCHIVER_KILLED: 6.0,
 }

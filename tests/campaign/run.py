@@ -18,6 +18,7 @@ from tests.campaign.history import history
 from tests.campaign.judgement import Judge
 from tests.campaign.lined_set import lined
 from tests.campaign.plan import Act, plan
+from tests.campaign.skew import environment
 from tests.campaign.storage_line import StorageLine, storage_line
 from tests.system.ddl import restless
 from tests.system.protected import Protected, protected
@@ -103,7 +104,7 @@ def _campaign(found: Campaign, plan_: Plan, backups: int, instants: int) -> None
         judge = Judge(client=replica_set.client(), begin=note(replica_set.client()))
         with (
             closing(BucketStorage(bucket, checksums="when_required")) as storage,
-            protected(replica_set, _through(storage, line), _SETTINGS) as cluster,
+            protected(replica_set, _through(storage, line), _SETTINGS, environment()) as cluster,
         ):
             _live(found, cluster, Faults(cluster, replica_set, line, found.told), plan_)
             found.told.append(f"         storage: {dict(line.struck)}")

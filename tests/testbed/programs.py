@@ -77,6 +77,11 @@ def chromium() -> Program:
     return Program(path=path, environment={"LD_LIBRARY_PATH": str(path.parent / "lib")})
 
 
+def faketime() -> Path:
+    """Find the library that tells a process a wrong time. Raises: ProgramMissingError."""
+    return _installed(TESTBED / "libfaketime/libfaketime/vendor/libfaketime/src/libfaketime.so.1")
+
+
 def _installed(path: Path) -> Path:
     if not path.exists():
         raise ProgramMissingError(f"{path} is not there: run `make testbed` once")
