@@ -23,6 +23,12 @@ class History:
     """What is known of commands and leases after the entries so far, and what was wrong."""
 
     wrong: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    """Writes of an earlier coordinator to commands that the later one had not touched yet.
+
+    A token is held against those that the same document has seen: what was on its way when an agent
+    stalled arrives, once, where nobody was since. The next coordinator goes on from there.
+    """
     states: dict[object, list[str | None]] = field(default_factory=dict)
     holders: dict[str, list[str]] = field(default_factory=dict)
     _commands: dict[object, Document] = field(default_factory=dict)
@@ -59,12 +65,12 @@ class History:
         token = int(new.get("lease_token") or 0)
         if token < int(old.get("lease_token") or 0):
             self.wrong.append(f"the token of command {key} went back at {at}")
-        if token != int(old.get("lease_token") or 0) or before != after:
+        elif token != int(old.get("lease_token") or 0) or before != after:
             self._written_under(token, f"command {key} ({before} to {after})", at)
 
     def _written_under(self, token: int, what: str, at: Timestamp) -> None:
         if token and token < self._highest:
-            self.wrong.append(f"{what} was written under an old token {token} at {at}")
+            self.late.append(f"{what} was written under an old token {token} at {at}")
         self._highest = max(self._highest, token)
 
     def _lease(self, name: str, old: Document, new: Document, at: Timestamp) -> None:
@@ -93,10 +99,7 @@ class History:
 
 def history(client: Client) -> History:
     """Read all that was written to commands and leases."""
-    found = History()
-    for entry in _entries(client):
-        found.take(entry)
-    return found
+    return read(_entries(client))
 
 
 def _entries(client: Client) -> Iterator[Document]:
@@ -139,9 +142,9 @@ def _was_over(lease: Mapping[str, Any], at: Timestamp) -> bool:
     return renewed + int(lease["duration_ms"]) / 1000 <= at.time + 1
 
 
-def wrong_in(entries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what is wrong in some entries."""
+def read(entries: Iterable[Mapping[str, Any]]) -> History:
+    """Look at some entries."""
     found = History()
     for entry in entries:
         found.take(entry)
-    return found.wrong
+    return found

@@ -211,6 +211,7 @@ def _archived(cluster: Protected) -> list[str]:
 def _history(found: Campaign, client: Client) -> list[str]:
     seen = history(client)
     found.told.append(f"         {seen.told()}")
+    found.told += [f"         late: {each}" for each in seen.late]
     ends: Counter[str] = Counter()
     for each in client["backstay"]["commands"].find():
         code = (each.get("error") or {}).get("code", "")

@@ -1,7 +1,7 @@
 """The plan of a campaign, and the reading of what the agents did in it."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from bson.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.campaign.history import wrong_in
+from tests.campaign.history import read
 from tests.campaign.plan import NODES, Kind, Place, plan
 
 Entry = Mapping[str, Any]
@@ -46,7 +46,7 @@ def test_fifty_seeds_hold_everything_that_may_happen() -> None:
 
 def test_a_life_by_the_table_is_no_fault() -> None:
     """Accepted, running, done: under tokens that grow."""
-    assert [] == wrong_in([
+    assert [] == _wrong_in([
         _inserted(),
         _moved("accepted", 7),
         _moved("running", 7),
@@ -58,20 +58,23 @@ def test_a_life_by_the_table_is_no_fault() -> None:
 
 def test_an_illegal_move_is_seen() -> None:
     """What has ended stays as it is, and nothing is done that was not begun."""
-    assert 1 == len(wrong_in([_inserted(), _moved("accepted", 7), _moved("done", 7)]))
+    assert 1 == len(_wrong_in([_inserted(), _moved("accepted", 7), _moved("done", 7)]))
     ended = [_inserted(), _moved("accepted", 7), _moved("running", 7), _moved("failed", 7)]
-    assert [] == wrong_in(ended)
-    assert 1 == len(wrong_in([*ended, _moved("done", 7)]))
-    assert 1 == len(wrong_in([*ended, _changed({"u": {"result": {"docs": 1}}})]))
-    assert 1 == len(wrong_in([*ended[:3], {**_inserted(), "op": "d", "o": {"_id": 1}}]))
+    assert [] == _wrong_in(ended)
+    assert 1 == len(_wrong_in([*ended, _moved("done", 7)]))
+    assert 1 == len(_wrong_in([*ended, _changed({"u": {"result": {"docs": 1}}})]))
+    assert 1 == len(_wrong_in([*ended[:3], {**_inserted(), "op": "d", "o": {"_id": 1}}]))
 
 
 def test_a_write_under_an_old_token_is_seen() -> None:
-    """Also if another command was the last to be written under the new one."""
+    """It is wrong where the new one was; late, where only another command had seen it."""
     other = {**_inserted(), "o": {"_id": 2}}
     taken = {**_moved("accepted", 9), "o2": {"_id": 2}}
-    assert [] == wrong_in([_inserted(), other, _moved("accepted", 7), taken])
-    assert 1 == len(wrong_in([_inserted(), other, taken, _moved("accepted", 7)]))
+    in_order = read([_inserted(), other, _moved("accepted", 7), taken])
+    assert ([], []) == (in_order.wrong, in_order.late)
+    late = read([_inserted(), other, taken, _moved("accepted", 7)])
+    assert (0, 1) == (len(late.wrong), len(late.late))
+    assert 1 == len(_wrong_in([_inserted(), _moved("accepted", 9), _moved("running", 7)]))
 
 
 def test_a_lease_that_is_taken_in_its_time_is_seen() -> None:
@@ -82,11 +85,15 @@ def test_a_lease_that_is_taken_in_its_time_is_seen() -> None:
         "o": {"diff": {"u": {"holder": None}}},
         "ts": Timestamp(_second(1), 1),
     }
-    assert [] == wrong_in([granted, given_back, _lease("b", 101, _NOW)])
-    assert [] == wrong_in([granted, _lease("b", 101, _NOW, at_s=16)])
-    assert 1 == len(wrong_in([granted, _lease("b", 101, _NOW, at_s=5)]))
-    assert 1 == len(wrong_in([granted, _lease("b", 100, _NOW, at_s=16)]))
-    assert 2 == len(wrong_in([granted, _lease("b", 99, _NOW, at_s=16)]))
+    assert [] == _wrong_in([granted, given_back, _lease("b", 101, _NOW)])
+    assert [] == _wrong_in([granted, _lease("b", 101, _NOW, at_s=16)])
+    assert 1 == len(_wrong_in([granted, _lease("b", 101, _NOW, at_s=5)]))
+    assert 1 == len(_wrong_in([granted, _lease("b", 100, _NOW, at_s=16)]))
+    assert 2 == len(_wrong_in([granted, _lease("b", 99, _NOW, at_s=16)]))
+
+
+def _wrong_in(entries: Iterable[Entry]) -> list[str]:
+    return read(entries).wrong
 
 
 def _inserted() -> Entry:
