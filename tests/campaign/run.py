@@ -25,6 +25,7 @@ from tests.system.protected import Protected, protected
 from tests.system.second_replay import note
 from tests.system.storages import BucketStorage
 from tests.system.writer import Step, Writer, busy, seed_documents
+from tests.testbed.agents import Agent
 from tests.testbed.clients import Client, Document
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 from tests.testbed.s3 import Bucket, FastS3Server
@@ -43,6 +44,7 @@ _SCHEDULES: list[Document] = [
 _DOCUMENTS = 300
 # Between two steps of a writer: the faults are the load here.
 _PAUSE_S = 0.02
+_LOG_BYTES = 12_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,12 @@ def _judge_cluster(found: Campaign, cluster: Protected, judge: Judge) -> None:
     found.judge("list", lambda: judgement.listed_and_bounded(cluster))
     found.judge("judge", judge.itself)
     found.judge("copies", lambda: judge.copies(cluster))
+    if found.wrong:
+        status = list(cluster.control["status"].find())
+        found.told.append(f"status: {status}\nleases: {list(cluster.control['leases'].find())}")
+        found.told += [
+            f"log of {each.directory.name}:\n{_end(each)}" for each in cluster.agents.all
+        ]
 
 
 def _live(found: Campaign, cluster: Protected, faults: Faults, plan_: Plan) -> None:
@@ -206,6 +214,10 @@ def _archived(cluster: Protected) -> list[str]:
 
     eventually(is_archived, 60, 0.5, "the archive goes on")
     return []
+
+
+def _end(agent: Agent) -> str:
+    return agent.text()[-_LOG_BYTES:]
 
 
 def _history(found: Campaign, client: Client) -> list[str]:
