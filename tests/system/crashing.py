@@ -366,6 +366,8 @@ _FIRST: Final = {
     Point.COMMAND_TAKEN_OVER: Point.BACKUP_BEGUN,
     Point.BACKUP_TASKS_GONE: Point.BACKUP_PUBLISHED,
     Point.BACKUP_CLEANING: Point.BACKUP_PUBLISHED,
+    # Whoever goes on with a backup that is half removed counts it first of all.
+    Point.PRUNE_COUNTED: Point.PRUNE_MANIFEST_GONE,
     # Twice in one switch: the second one comes back to a half, and dies in it too.
     Point.SWITCH_VIEW_PUT: Point.SWITCH_RENAMED,
     Point.SWITCH_BEFORE_END_NOTED: Point.SWITCH_RENAMED,
