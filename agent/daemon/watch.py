@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from agent.core.clock import Clock
+from agent.core.clock import Clock, SystemClock
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared, Stop
 from agent.core.log import Log
@@ -28,6 +28,9 @@ _DENIED: Final = "storage_denied"
 _AWAIT: Final = "storage.s3.awaits_role: true lets agents start while a role is set up"
 # Keys are looked at as often as this, which costs nothing until they are to be renewed.
 KEEP_S: Final = 2.0
+# A probe is one small answer.
+STUCK_S: Final = 30.0
+_STUCK: Final = f"the storage has not answered within {STUCK_S:.0f} s, nor has it refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +226,10 @@ class StorageWatch:
         credentials: Credentials,
         *,
         awaits_role: bool = False,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or SystemClock()
+        self._asked_at = Shared[float | None](None)
         self._store = store
         self._log = log
         self._credentials = credentials
@@ -231,8 +237,16 @@ class StorageWatch:
         self._status = Shared(first)
 
     def status(self) -> StorageStatus:
-        """Return what the last probe found, and how it stands with the keys now."""
-        return _with(self._status.get(), self._credentials.facts())
+        """Return what the last probe found, and how it stands with the keys now.
+
+        A probe that does not come to an end says enough: an answer that comes a byte at a time
+        keeps to every timeout.
+        """
+        found = _with(self._status.get(), self._credentials.facts())
+        asked_at = self._asked_at.get()
+        if asked_at is None or self._clock.monotonic() - asked_at < STUCK_S or not found.ok:
+            return found
+        return replace(found, ok=False, error=_STUCK, error_code="storage_interrupted")
 
     def begin(self) -> None:
         """Ask for the first time, when a person may still be watching.
@@ -282,11 +296,14 @@ class StorageWatch:
 
     def probe(self) -> bool:
         """Ask once; a change is logged."""
+        self._asked_at.set(self._clock.monotonic())
         try:
             self._store.probe()
         except (PermanentError, TransientError) as error:
             self._learn(error)
             return False
+        finally:
+            self._asked_at.set(None)
         self._learn(None)
         return True
 

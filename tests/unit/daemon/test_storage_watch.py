@@ -6,7 +6,7 @@ import pytest
 
 from agent.core import log as logs
 from agent.core.errors import PermanentError, TransientError
-from agent.daemon.watch import Credentials, StorageWatch
+from agent.daemon.watch import STUCK_S, Credentials, StorageWatch
 from agent.model.status import CredentialFacts, StorageStatus
 from tests.fakes.clock import VirtualClock
 from tests.fakes.store import MemoryStore, fail_from
@@ -24,7 +24,8 @@ class Watched:
         self.store = MemoryStore()
         self.kept_count = 0
         credentials = Credentials(facts=lambda: self.keys, identify=self._identify, keep=self._keep)
-        self.watch = StorageWatch(self.store, FIRST, logs.get(), credentials)
+        self.clock = VirtualClock()
+        self.watch = StorageWatch(self.store, FIRST, logs.get(), credentials, clock=self.clock)
 
     def _keep(self) -> None:
         self.kept_count += 1
@@ -78,3 +79,21 @@ def test_a_failure_has_its_code_and_goes_with_it(error: TransientError | Permane
     assert watched.watch.probe()
     found = watched.watch.status()
     assert (True, None, None) == (found.ok, found.error_code, found.error)
+
+
+def test_a_probe_that_does_not_end_is_told() -> None:
+    """An answer of a byte a second keeps to every timeout, and is none all the same."""
+    watched = Watched()
+    told: list[StorageStatus] = []
+
+    def trickle(*_: object) -> None:
+        for rest_s in (STUCK_S - 1, 2):
+            watched.clock.move(rest_s)
+            told.append(watched.watch.status())
+
+    watched.store.fault = trickle
+    assert watched.watch.probe()
+    told.append(watched.watch.status())
+    assert [(True, None), (False, "storage_interrupted"), (True, None)] == [
+        (each.ok, each.error_code) for each in told
+    ]
