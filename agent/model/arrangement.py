@@ -102,6 +102,7 @@ def arrange(
     placed = _placed(collections, wish)
     _check_collisions(placed)
     _check_names(placed, surroundings.control_database)
+    _check_definitions(collections, wish, surroundings.control_database)
     _check_views(collections, wish)
     existing = existing_names(surroundings.existing)
     _check_database_case(placed, surroundings)
@@ -187,6 +188,17 @@ def _check_names(placed: Sequence[Placed], control_database: str) -> None:
                 f"a database may have {_DATABASE_MAX_BYTES} bytes and a namespace "
                 f"{_NAMESPACE_MAX_BYTES}, it has {length}",
             )
+
+
+def _check_definitions(
+    collections: Iterable[Collection], wish: Wish, control_database: str
+) -> None:
+    """Refuse definitions of views where no user has any: they would be loaded there first."""
+    for each in collections:
+        target = wish.target(each.namespace) if each.namespace.is_views else None
+        if target is not None and not is_backed_up(target, control_database):
+            refused = Placed(source=each.namespace, target=target, kind="view")
+            raise _bad_target(refused, "it does not belong to users' data")
 
 
 def _bad_target(placed: Placed, reason: str) -> PermanentError:
