@@ -26,6 +26,8 @@ from agent.ports import SwitchTarget, ViewRule
 # While a rename waits for open transactions, writers of the target wait for the rename.
 _RENAME_MS: Final = 2_000
 _UUID_SUBTYPE: Final = 4
+# In the definition of a view: its name, and what would give it another one.
+_NO_OPTIONS: Final = frozenset({"_id", "create"})
 
 
 class MongoSwitch:
@@ -122,7 +124,7 @@ class MongoSwitch:
             found = definitions.find_one({"_id": str(rule.name)})
             if found is None:
                 raise PermanentError("collection_gone", f"{place} no longer defines {rule.name}")
-            options = {name: value for name, value in found.items() if name != "_id"}
+            options = {name: value for name, value in found.items() if name not in _NO_OPTIONS}
             command = {
                 "create": target.collection,
                 **options,

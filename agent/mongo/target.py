@@ -24,7 +24,8 @@ _TEMPORARY: Final = (
     f"^({BUCKETS_PREFIX.replace('.', '[.]')})?{TEMPORARY_PREFIX.replace('.', '[.]')}"
 )
 # An expiry would delete documents while they are being loaded, with no index needed for it.
-_LEFT_OUT: Final = frozenset({"expireAfterSeconds"})
+# And no server lists the name of the command, which would give the collection another name.
+_LEFT_OUT: Final = frozenset({"expireAfterSeconds", "create"})
 
 
 class MongoTarget:
