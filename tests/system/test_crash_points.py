@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 # Dying between the renames of a switch is the worst of all: that one always.
 _ALWAYS = (Point.SWITCH_RENAMED, Point.MANIFEST_STORED, Point.CHUNK_STORED)
-_CHOSEN = 12
+_CHOSEN = 8
 
 
 def chosen(seed: int) -> list[Point]:
