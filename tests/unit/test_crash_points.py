@@ -36,7 +36,7 @@ _FUNCTIONS: Final = {"put_segment", "write_down"}
 _CALLER = "whoever calls it has a point behind the call"
 _EXEMPT: Final = {
     "daemon/archive.py:_give_back": "a lease that is not handed back lapses: as archiver.acquired",
-    "daemon/coordinator.py:_fill_catalogue": "one insert of a fixed _id; coordinator.swept is before",
+    "daemon/coordinator.py:_fill_catalogue": "one insert of a fixed _id, after coordinator.swept",
     "daemon/coordinator.py:resign": "a lease that is not handed back lapses: as any death",
     "daemon/following.py:insert_after": _CALLER,
     "daemon/gaps.py:mend": "one insert of a fixed _id, and an event that may be missing",
