@@ -160,6 +160,8 @@ class ActiveJob:
         else:
             job.plan()
             self._stop.check()
+            # A plan takes its time, and this process may have slept through its lease.
+            held.check()
             self._move(State.RUNNING)
             self._ports.hooks.before(self.record, self.request, self._stop)
         result = job.run()

@@ -46,6 +46,7 @@ class FakeJob:
     def plan(self) -> None:
         """Refuse, if the test says so."""
         self.behave.planned += 1
+        self.behave.while_planning()
         if self.behave.refusal is not None:
             raise self.behave.refusal
 
@@ -81,6 +82,7 @@ class Behaviour:
     error: Exception | None = None
     waits: bool = False
     may_cancel: bool = True
+    while_planning: Callable[[], None] = lambda: None
     planned: int = 0
     given_up: int = 0
     tokens: list[int] = field(default_factory=list)
@@ -361,6 +363,21 @@ def test_a_new_coordinator_sweeps_questions_of_ended_jobs() -> None:
     site.control.questions.ask("gone", ["a:1"], 1)
     site.coordinator().tick(site.stop)
     assert [] == list(site.control.questions.jobs())
+
+
+def test_a_coordinator_that_slept_through_its_lease_begins_no_job() -> None:
+    """It may have been stopped while it planned: another one leads now, and will begin it."""
+    site = Site()
+    first, second = site.coordinator(), site.coordinator("b:1")
+    site.behave.while_planning = lambda: site.clock.move(60)
+    command = site.insert(command="backup")
+    first.tick(site.stop)
+    eventually(lambda: site.behave.planned == 1, timeout_s=20)
+    site.behave.while_planning = lambda: None
+    site.reach(second, command, State.DONE)
+    assert (2, 1) == (site.behave.planned, len(site.behave.tokens))
+    first.resign("the test ends")
+    second.resign("the test ends")
 
 
 def test_a_running_command_can_be_cancelled() -> None:
