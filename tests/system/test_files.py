@@ -18,7 +18,8 @@ _WITNESS = """
 import json, os, sys
 
 _told = os.open(os.environ["WITNESS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-_CHANGES = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.truncate"}
+_CHANGES = {"os.mkdir", "os.truncate"}
+_NAMED = {"os.rename", "os.link", "os.symlink"}
 
 
 def _tell(event, arguments):
@@ -28,6 +29,8 @@ def _tell(event, arguments):
             return
     elif event in _CHANGES or event.startswith("tempfile."):
         path = arguments[0]
+    elif event in _NAMED:
+        path = arguments[1]
     else:
         return
     line = json.dumps({"event": event, "path": os.fsdecode(path or "")})
