@@ -10,8 +10,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3.11
 PYTEST_ARGS ?=
-# Tests of real servers wait more than they compute: three at a time on two cores.
-WORKERS ?= 3
+# Tests of real servers wait more than they compute; but some tell what is to happen in time.
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -1,5 +1,6 @@
 """The first day of an operator, as the page tells it: from empty hosts to watched backups."""
 
+import re
 import secrets
 import shutil
 import tarfile
@@ -63,7 +64,8 @@ class _Operator:
             folder = self.values[0]["RELEASE"]
             self.loaded.append(text.strip().replace('load("', f'load("{folder}/'))
         lines = [*self.loaded, " ".join(text.split())]
-        return type_into_mongosh(self.replica_set.uri, lines, timeout_s=240)[-1]
+        said = type_into_mongosh(self.replica_set.uri, lines, timeout_s=240)[-1]
+        return re.sub(r"^\S+ \[\w+\] \w+> ", "", said, flags=re.MULTILINE)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ MINUTELY: Document = {
     "cron": "* * * * *",
     "command": {"command": "backup", "namespaces": ["shop.*"]},
 }
-LATER: Document = {"_id": "later", "command": {"command": "check"}}
+LATER: Document = {"_id": "later", "command": {"command": "resync"}}
 
 
 @pytest.fixture
