@@ -243,7 +243,7 @@ absent: all)
         to: does not look right; you gave "yesterday" (a time to restore to: a date, a Timestamp \
 or "latest")
     """,
-    "verify()": "backup: is missing (id of a backup)",
+    "verify()": 'backup: is missing (id of a backup, or "latest" for the newest)',
     'verify("x", "all")': 'depth: must be one of: objects, content; you gave "all"',
     "cancel(7)": """
         target: must be an ObjectId or a text; you gave 7 (_id of the command to cancel)
@@ -259,7 +259,7 @@ SCHEDULES_REFUSED: Mapping[str, str] = {
 as "0 3 * * *"; with a command)
         command.storge: there is no such field; did you mean "storage"?
         command.note: is no option of verify; it is of: backup
-        command.backup: is missing (id of a backup)
+        command.backup: is missing (id of a backup, or "latest" for the newest)
         enabld: there is no such field; did you mean "enabled"?
     """,
     """{cron: "0 3 * * *", command: {command: "backup"}, storage: "a",
@@ -268,7 +268,7 @@ as "0 3 * * *"; with a command)
         retention.keep_weekly: must be a whole number; you gave 2.5 (the newest backup of each \
 of so many weeks that have one stays)
         retention.keep_daly: there is no such field; did you mean "keep_daily"?
-        storage: is an option within command, where there is one
+        storage: cannot stand here
     """,
     '{timezone: "UTC"}': """
         it is not whole: cron and command are missing, or retention is missing
