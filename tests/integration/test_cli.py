@@ -231,9 +231,9 @@ def test_interrupt_leaves_the_command(agent: Agent, client: Client) -> None:
 
 
 def test_sigterm_ends_the_agent_in_order(agent: Agent) -> None:
-    """SIGTERM is no failure, and takes less than ten seconds."""
+    """SIGTERM is no failure, and takes seconds, on a busy machine too."""
     try:
-        assert 0 == agent.terminate(timeout_s=10)
+        assert 0 == agent.terminate(timeout_s=20)
     finally:
         agent.restart()
 

@@ -248,7 +248,7 @@ class TestComplete:
                 desk.aws.set_role_policies(role_arn, bucket_access(desk.bucket))
 
         desk.before_assuming = lambda: late(next(tries))
-        assert desk.run(role_arn=role_arn, patience_s=5)["state"] == "authorized"
+        assert desk.run(role_arn=role_arn, patience_s=60)["state"] == "authorized"
         assert next(tries) > 3
 
     def test_a_wrong_secret_is_not_the_roles_fault(self, desk: Desk) -> None:

@@ -123,7 +123,7 @@ class Agent:
         self._process.kill()
         secrecy.check(self.text(), "the log of an agent")
 
-    def terminate(self, timeout_s: float = 15.0) -> int:
+    def terminate(self, timeout_s: float = 30.0) -> int:
         """End the agent by SIGTERM and return its exit status.
 
         Raises: AssertionError when it did not end within `timeout_s`.
