@@ -37,6 +37,7 @@ from agent.ports import (
     Instruments,
     NodeReader,
     OplogReader,
+    OplogTail,
 )
 from agent.settings import Settings
 from agent.wiring.archive import ArchiveParts, ArchiveShop
@@ -74,34 +75,37 @@ class Assembly:
         self.reader: NodeReader = MongoNodeReader(
             links.node, links.own.name, priority=settings.backup.priority, clock=self.clock
         )
-        oplog = MongoOplogReader(links.node)
-        self.oplog: OplogReader = oplog
+        tail = MongoOplogReader(links.node)
+        self.oplog: OplogReader = tail
         self.source: ClusterSource = persistent(
             MongoClusterSource(links.cluster, control_database=control, stop=stop),
             policy=CONTROL_POLICY,
             stop=stop,
         )
+        self.notices = notices(settings, links.own, self.clock, self.log)
+        self.hooks = hooks(settings, links.own, stores.environment, self.clock, self.log)
+        self.archive = self._archive(tail)
+
+    def _archive(self, tail: OplogTail) -> ArchiveDuty:
         shop = ArchiveShop(
             ArchiveParts(
-                settings=settings,
-                stores=stores,
+                settings=self.settings,
+                stores=self.stores,
                 source=self.source,
-                tail=oplog,
+                tail=tail,
                 events=self.patient.events,
                 catalogue=self.patient.catalogue,
                 clock=self.clock,
                 log=self.log,
-                instruments=instruments,
+                instruments=self.instruments,
             )
         )
-        self.notices = notices(settings, links.own, self.clock, self.log)
-        self.hooks = hooks(settings, links.own, stores.environment, self.clock, self.log)
-        self.archive = ArchiveDuty(
+        return ArchiveDuty(
             ArchiveDutyPorts(
                 leases=self.once.leases,
                 keeper=self.keeper,
                 clock=self.clock,
-                agent=links.own.name,
+                agent=self.links.own.name,
                 make=shop.make,
                 log=self.log,
             )

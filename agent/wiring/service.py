@@ -15,6 +15,7 @@ from agent.core.notify import ServiceManager
 from agent.core.retry import retry
 from agent.daemon.service import serve
 from agent.daemon.status_line import status_line
+from agent.daemon.watch import NodeWatch, StorageWatch
 from agent.model.status import AgentStatus
 from agent.mongo.control import prepare
 from agent.settings import Settings, process_environment
@@ -57,25 +58,7 @@ def run_agent(settings: Settings, stop: Stop) -> None:
         node_watch = whole.node_watch(storage_watch)
         whole.log.info("agent started", version=agent.__version__, replset=links.own.replset)
         whole.look_over(stop)
-        coordinator = whole.coordinator()
-
-        def beaten(told: AgentStatus | None) -> None:
-            manager.alive(status_line(told, leads=coordinator.leads))
-
-        duties: dict[str, Callable[[Stop], None]] = {
-            "keeper": whole.keeper.run,
-            "heartbeat": lambda stop: node_watch.run(stop, beaten),
-            "storage": storage_watch.run,
-            "identities": whole.sources.run,
-            "dispatcher": whole.dispatcher(node_watch.may_read).run,
-            "coordinator": coordinator.run,
-            "respondent": whole.respondent().run,
-            "memory": give_back,
-        }
-        if settings.notify is not None:
-            duties["notices"] = whole.notices.run
-        if settings.oplog.enabled:
-            duties["archive"] = whole.archive_run(node_watch)
+        duties = _duties(whole, node_watch, storage_watch, manager)
         tell = metrics.duty(links.own, whole.sights(node_watch, storage_watch), whole.log)
         if tell is not None:
             duties["metrics"] = tell
@@ -85,6 +68,32 @@ def run_agent(settings: Settings, stop: Stop) -> None:
         whole.log.info("agent stopped")
     finally:
         links.close()
+
+
+def _duties(
+    whole: Assembly, node_watch: NodeWatch, storage_watch: StorageWatch, manager: ServiceManager
+) -> dict[str, Callable[[Stop], None]]:
+    """Return what the agent does all the time, each in a thread of its own, by name."""
+    coordinator = whole.coordinator()
+
+    def beaten(told: AgentStatus | None) -> None:
+        manager.alive(status_line(told, leads=coordinator.leads))
+
+    duties: dict[str, Callable[[Stop], None]] = {
+        "keeper": whole.keeper.run,
+        "heartbeat": lambda stop: node_watch.run(stop, beaten),
+        "storage": storage_watch.run,
+        "identities": whole.sources.run,
+        "dispatcher": whole.dispatcher(node_watch.may_read).run,
+        "coordinator": coordinator.run,
+        "respondent": whole.respondent().run,
+        "memory": give_back,
+    }
+    if whole.settings.notify is not None:
+        duties["notices"] = whole.notices.run
+    if whole.settings.oplog.enabled:
+        duties["archive"] = whole.archive_run(node_watch)
+    return duties
 
 
 def _waiting(manager: ServiceManager) -> Callable[[TransientError, int], None]:
