@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, cast
 
 import yaml
@@ -18,6 +17,7 @@ from tests.testbed.mongod import Node
 from tests.testbed.process import Process, remove_directory, scratch_directory
 from tests.testbed.replica_set import ReplicaSet
 from tests.testbed.s3 import REGION, S3Endpoint
+from tests.testbed.stoppable import Stoppable
 from tests.testbed.waiting import eventually
 
 Settings = Mapping[str, Any]
@@ -168,7 +168,7 @@ class Agent:
         return self._process
 
 
-class Agents:
+class Agents(Stoppable):
     """One agent beside every node of a replica set."""
 
     def __init__(self, replica_set: ReplicaSet, agents: Sequence[Agent]) -> None:
@@ -231,21 +231,9 @@ class Agents:
             agent.kill()
             remove_directory(agent.directory)
 
-    def __enter__(self) -> Self:
-        """Return the running agents."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop the agents; when a test failed, show the end of each agent's log."""
-        if error is not None:
-            for agent in self.all:
-                error.add_note(f"agent {agent.spec.node.address}:\n{agent.text()[-3000:]}")
-        self.stop()
+    def last_words(self) -> Sequence[str]:
+        """Return the end of each agent's log."""
+        return [f"agent {each.spec.node.address}:\n{each.text()[-3000:]}" for each in self.all]
 
 
 def _configuration(spec: AgentSpec) -> dict[str, Any]:

@@ -2,17 +2,17 @@
 
 import socket
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from tests.fakes.http_server import Answer, Request, serving
 from tests.testbed.loopback import HOST, free_port
+from tests.testbed.stoppable import Stoppable
 
 
-class Endpoint(ABC):
+class Endpoint(Stoppable):
     """An HTTP server on loopback, in a thread; a test may turn its switches at any time.
 
     Each answer closes its connection, so that a switch acts on the very next request.
@@ -79,19 +79,6 @@ class Endpoint(ABC):
     def stop(self) -> None:
         """End the server. Idempotent."""
         self.vanish()
-
-    def __enter__(self) -> Self:
-        """Return the running endpoint."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it."""
-        self.stop()
 
     @abstractmethod
     def _answer(self, request: Request) -> Answer: ...

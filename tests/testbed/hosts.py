@@ -13,8 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import pexpect
 
@@ -23,6 +22,7 @@ from tests.testbed.aws import AwsServer
 from tests.testbed.aws_shell import install_aws
 from tests.testbed.loopback import HOST, free_port
 from tests.testbed.process import remove_directory, scratch_directory
+from tests.testbed.stoppable import Stoppable
 
 # Where the configuration of a host lies.
 _SETTINGS: Final = "/etc/backstay"
@@ -85,7 +85,7 @@ match verb:
 """
 
 
-class Host:
+class Host(Stoppable):
     """One machine. Lines are typed into its shell; what was started there ends with it."""
 
     def __init__(self, aws: AwsServer, machine: Mapping[str, str]) -> None:
@@ -181,19 +181,12 @@ class Host:
         secrecy.check(output, "what a host's terminal showed")
         return output.replace(str(self.root), "")
 
-    def __enter__(self) -> Self:
-        """Return the machine."""
-        return self
+    def last_words(self) -> Sequence[str]:
+        """Return the end of the journal."""
+        return [self.journal()[-3000:]]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Switch it off: its agent is killed, its files are removed."""
-        if error is not None:
-            error.add_note(self.journal()[-3000:])
+    def stop(self) -> None:
+        """Switch it off: its agent is killed, its files are removed. Idempotent."""
         pid_file = self.root / "agent.pid"
         if pid_file.exists():
             with suppress(ProcessLookupError):

@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self
 
 from pymongo import MongoClient
@@ -14,6 +13,7 @@ from tests.testbed.clients import Client, Document, open_client
 from tests.testbed.mongod import PASSWORD, USER, Node, NodeSpec
 from tests.testbed.process import scratch_directory
 from tests.testbed.programs import MongodVersion
+from tests.testbed.stoppable import Stoppable
 from tests.testbed.waiting import eventually
 
 # Twenty times quicker than the defaults: a set forms, and elects a primary, within seconds.
@@ -42,7 +42,7 @@ class ReplicaSetSpec:
     """The last member is an arbiter."""
 
 
-class ReplicaSet:
+class ReplicaSet(Stoppable):
     """A running replica set. `start` makes one; `stop` ends it and removes its data."""
 
     node_type: ClassVar[type[Node]] = Node
@@ -134,19 +134,6 @@ class ReplicaSet:
         self._clients.clear()
         for node in self.nodes:
             node.remove()
-
-    def __enter__(self) -> Self:
-        """Return the running set."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop the set."""
-        self.stop()
 
     def _is_arbiter(self, node: Node) -> bool:
         return self.spec.arbiter and node is self.nodes[-1]

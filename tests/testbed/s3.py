@@ -3,10 +3,9 @@
 import json
 import secrets
 import signal
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import boto3
@@ -21,6 +20,7 @@ from tests.testbed.process import (
     remove_directory,
     scratch_directory,
 )
+from tests.testbed.stoppable import Stoppable
 from tests.testbed.waiting import eventually
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Bucket:
     prefix: str
 
 
-class ServerProcess(ABC):
+class ServerProcess(Stoppable):
     """What all these servers share: an endpoint, an identity, a process and a directory."""
 
     program: ClassVar[str]
@@ -145,19 +145,6 @@ class ServerProcess(ABC):
         """End the server and remove its data. Idempotent."""
         self.kill()
         remove_directory(self.directory)
-
-    def __enter__(self) -> Self:
-        """Return the running server."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop the server."""
-        self.stop()
 
     @abstractmethod
     def _launch(self) -> Process: ...
