@@ -159,7 +159,8 @@ def test_secondary_primary_and_control_database_are_told(replica_set: ReplicaSet
         after = {each.test: each for each in findings(secondary.uri)}
     assert "tasks lacks the index claiming" in spoilt["control database"].message
     assert "the validator of commands is not of this version" in spoilt["control database"].message
-    assert {"ok"} == {each.outcome for each in after.values()}
+    # By then other tests may have written more than a day's worth into this small oplog.
+    assert {each.test for each in after.values() if each.outcome != "ok"} <= {"oplog window"}
     assert "SECONDARY" in after["node"].message
     assert replica_set.primary().address in after["primary"].message
     assert "everybody" in after["user"].message
