@@ -22,7 +22,10 @@ from tests.testbed.clients import Client, Document
 from tests.testbed.waiting import eventually
 
 _DISK_FULL = 14031
+# More than a small oplog holds.
+_ROLLING_MB = 24
 _ASKING_S = 3.0
+_ROLLING_S = 20.0
 # SIGTERM is promised to be obeyed in 10 s; a busy machine gets some more.
 _END_S = 20.0
 # Within what a storage takes for signed, and beyond; both ways.
@@ -190,6 +193,8 @@ class Faults:
                 return self._isolate(target)
             case Kind.DISK_FULL:
                 self._disk(is_full=True)
+            case Kind.OPLOG_ROLLS:
+                self._roll()
             case _:
                 _disturb(node, act.kind)
         return None
@@ -225,6 +230,15 @@ class Faults:
                 break
             taken += 1
         return f"took {taken} writes"
+
+    def _roll(self) -> None:
+        """Write more than a small oplog holds; every node follows, lest one be left behind."""
+        everywhere = WriteConcern(w=len(self._nodes), wtimeout=10_000)
+        junk = self._cluster.client["junk"].get_collection("junk", write_concern=everywhere)
+        with pymongo.timeout(_ROLLING_S):
+            junk.insert_one({})
+            for _ in range(_ROLLING_MB):
+                junk.insert_one({"much": b"\0" * 2**20})
 
     def _disk(self, *, is_full: bool) -> None:
         data: Document = {
@@ -280,15 +294,19 @@ class Faults:
         match act.kind:
             case Kind.COPY:
                 return {**self._copy(), "backup": backups[-1]}
+            case Kind.COPY_OVER_COPY:
+                return {**self._copy(again=True), "backup": backups[0]}
             case Kind.DELETE:
                 return {"command": "delete", "backup": backups[0]}
             case _:
                 return {"command": "verify", "backup": backups[-1], "depth": "content"}
 
-    def _copy(self) -> Document:
-        self._copies += 1
+    def _copy(self, *, again: bool = False) -> Document:
+        if not (again and self._copies):
+            self._copies += 1
         rename = [{"from": "shop.*", "to": f"copy_{self._copies}.*"}]
-        return {"command": "restore", "namespaces": ["shop.*"], "rename": rename}
+        order: Document = {"command": "restore", "namespaces": ["shop.*"], "rename": rename}
+        return {**order, "overwrite": True} if again else order
 
 
 def _disturb(node: LinedNode, kind: Kind) -> None:

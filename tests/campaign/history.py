@@ -9,10 +9,11 @@ from datetime import UTC
 from typing import Any
 
 from bson.timestamp import Timestamp
+from pymongo.collection import Collection
 
 from agent.model.leases import COORDINATOR
 from agent.model.states import State, may_move
-from tests.testbed.clients import Client, Document
+from tests.testbed.clients import Document
 
 _COMMANDS = "backstay.commands"
 _LEASES = "backstay.leases"
@@ -97,15 +98,14 @@ class History:
         return f"{len(self.states)} commands, {moves} moves, {coordinators} grants of coordination"
 
 
-def history(client: Client) -> History:
+def history(oplog: Collection[Document]) -> History:
     """Read all that was written to commands and leases."""
-    return read(_entries(client))
+    return read(_entries(oplog))
 
 
-def _entries(client: Client) -> Iterator[Document]:
+def _entries(oplog: Collection[Document]) -> Iterator[Document]:
     query = {"ns": {"$in": [_COMMANDS, _LEASES]}, "op": {"$in": ["i", "u", "d"]}}
     transactions = {"op": "c", "o.applyOps.ns": {"$in": [_COMMANDS, _LEASES]}}
-    oplog = client["local"]["oplog.rs"]
     with oplog.find({"$or": [query, transactions]}).sort("$natural", 1) as found:
         for entry in found:
             if entry["op"] != "c":

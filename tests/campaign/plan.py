@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Final
 
 NODES: Final = 3
+WITNESS: Final = 2
+"""The node whose oplog never rolls over: by it everything is judged."""
 # Longer than a lease, so that another agent has taken over when the stopped one goes on.
 _BEYOND_A_LEASE_S: Final = 17.0
 
@@ -42,6 +44,7 @@ class Kind(StrEnum):
     LINE_SILENT = "line silent"
     PRIMARY_ISOLATED = "primary isolated"
     DISK_FULL = "disk full"
+    OPLOG_ROLLS = "oplog rolls over"
 
     STORAGE_500 = "storage 500"
     STORAGE_SLOW_DOWN = "storage slow down"
@@ -60,6 +63,7 @@ class Kind(StrEnum):
     CHECK = "check"
     COPY = "copy"
     COPY_OF_THE_PAST = "copy of the past"
+    COPY_OVER_COPY = "copy over a copy"
     CANCEL = "cancel"
     DELETE = "delete"
 
@@ -109,6 +113,7 @@ _NODE: Final = {
     Kind.PRIMARY_ISOLATED: 6.0,
     Kind.DISK_FULL: 4.0,
 }
+_ROLLING: Final = {**_NODE, Kind.OPLOG_ROLLS: 0.0}
 _STORAGE: Final = {
     Kind.STORAGE_500: 6.0,
     Kind.STORAGE_SLOW_DOWN: 6.0,
@@ -129,10 +134,11 @@ _OPERATOR: Final = {
     Kind.CHECK: 0.0,
     Kind.COPY: 0.0,
     Kind.COPY_OF_THE_PAST: 0.0,
+    Kind.COPY_OVER_COPY: 0.0,
     Kind.CANCEL: 0.0,
     Kind.DELETE: 0.0,
 }
-_ORDER_WEIGHTS: Final = (5, 2, 1, 1, 3, 3, 1, 1)
+_ORDER_WEIGHTS: Final = (5, 2, 1, 1, 3, 3, 2, 1, 1)
 _SHORTEST_S: Final = 0.3
 _MEAN_PAUSE_S: Final = {
     Place.AGENT: 3.0,
@@ -144,11 +150,17 @@ _MEAN_PAUSE_S: Final = {
 _FIRST_BACKUP_S: Final = 0.5
 
 
+def has_small_oplogs(seed: int) -> bool:
+    """Whether the oplogs of all nodes but the witness are small, and roll over."""
+    return seed % 3 == 1
+
+
 def plan(seed: int, length_s: float, *, stale_lists: bool = False) -> tuple[Act, ...]:
     """Return what happens in `length_s` seconds, in order of time; the same for the same seed."""
+    nodes = _ROLLING if has_small_oplogs(seed) else _NODE
     acts = [
         *_acts(random.Random(f"{seed} agents"), Place.AGENT, _AGENT, length_s),
-        *_acts(random.Random(f"{seed} nodes"), Place.NODE, _NODE, length_s),
+        *_acts(random.Random(f"{seed} nodes"), Place.NODE, nodes, length_s),
         *_acts(
             random.Random(f"{seed} storage"),
             Place.STORAGE,

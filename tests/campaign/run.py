@@ -2,31 +2,31 @@
 
 import random
 import secrets
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
 import click
+from pymongo.database import Database
 
 from tests.campaign import judgement
 from tests.campaign.faults import Faults, drive
 from tests.campaign.history import history
 from tests.campaign.judgement import Judge
-from tests.campaign.lined_set import lined
-from tests.campaign.plan import Act, plan
+from tests.campaign.lined_set import LinedReplicaSet, lined
+from tests.campaign.plan import WITNESS, Act, has_small_oplogs, plan
 from tests.campaign.skew import environment
 from tests.campaign.storage_line import StorageLine, storage_line
-from tests.system.ddl import restless
+from tests.campaign.waiting import watched
+from tests.campaign.writes import begin_data, writing
 from tests.system.protected import Protected, protected
 from tests.system.second_replay import note
 from tests.system.storages import BucketStorage
-from tests.system.writer import Step, Writer, busy, seed_documents
 from tests.testbed.agents import Agent
-from tests.testbed.clients import Client, Document
+from tests.testbed.clients import Document, open_client
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 from tests.testbed.s3 import Bucket, FastS3Server
 from tests.testbed.waiting import eventually
@@ -41,10 +41,8 @@ _SCHEDULES: list[Document] = [
     },
     {"_id": "pruning", "cron": "* * * * *", "command": {"command": "prune"}},
 ]
-_DOCUMENTS = 300
-# Between two steps of a writer: the faults are the load here.
-_PAUSE_S = 0.02
 _LOG_BYTES = 12_000
+_SET = ReplicaSetSpec(oplog_size_mb=990)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +98,10 @@ def _campaign(found: Campaign, plan_: Plan, backups: int, instants: int) -> None
     with (
         FastS3Server.start() as server,
         storage_line(server, found.seed) as line,
-        lined(ReplicaSetSpec(oplog_size_mb=990)) as replica_set,
+        lined(_SET, small_oplogs=has_small_oplogs(found.seed)) as replica_set,
     ):
         bucket = Bucket(server=server, name=server.create_bucket(), prefix=secrets.token_hex(4))
-        judge = Judge(client=replica_set.client(), begin=note(replica_set.client()))
+        judge = _judge_of(replica_set)
         with (
             closing(BucketStorage(bucket, checksums="when_required")) as storage,
             protected(replica_set, _through(storage, line), _SETTINGS, environment()) as cluster,
@@ -123,6 +121,14 @@ def _campaign(found: Campaign, plan_: Plan, backups: int, instants: int) -> None
             _judge_restores(found, storage, judge, orders)
 
 
+def _judge_of(replica_set: LinedReplicaSet) -> Judge:
+    return Judge(
+        client=replica_set.client(),
+        witness=open_client(replica_set.lined[WITNESS].inner_uri, selection_timeout_ms=15_000),
+        begin=note(replica_set.client()),
+    )
+
+
 def _through(storage: BucketStorage, line: StorageLine) -> BucketStorage:
     """Let agents reach a storage by a line; the tests go on to reach it directly."""
     s3 = {**storage.settings["s3"], "endpoint_url": line.endpoint_url}
@@ -131,9 +137,9 @@ def _through(storage: BucketStorage, line: StorageLine) -> BucketStorage:
 
 
 def _judge_cluster(found: Campaign, cluster: Protected, judge: Judge) -> None:
-    found.judge("history", lambda: _history(found, cluster.client))
+    found.judge("history", lambda: _history(found, cluster.control, judge))
     found.judge("logs", lambda: judgement.said_of_mistakes(cluster.agents.all))
-    found.judge("list", lambda: judgement.listed_and_bounded(cluster))
+    found.judge("list", lambda: _listed(found, cluster))
     found.judge("judge", judge.itself)
     found.judge("copies", lambda: judge.copies(cluster))
     if found.wrong:
@@ -146,15 +152,18 @@ def _judge_cluster(found: Campaign, cluster: Protected, judge: Judge) -> None:
 
 def _live(found: Campaign, cluster: Protected, faults: Faults, plan_: Plan) -> None:
     """Write, and do what the plan says; then put everything right, and write no more."""
-    seed_documents(cluster.client, _DOCUMENTS)
+    begin_data(cluster.client)
     cluster.control["schedules"].insert_many(_SCHEDULES)
     cluster.done("backup")
     before = [judgement.use_of(each) for each in cluster.agents.all]
     with closing(faults):
-        with _writing(cluster, found.seed):
+        with (
+            watched(cluster.replica_set.client()) as waiting,
+            writing(cluster.replica_set.uri, found.seed),
+        ):
             drive(faults, plan_.acts, plan_.length_s)
             faults.calm()
-        found.wrong += faults.wrong
+        found.wrong += [*faults.wrong, *waiting.wrong.values()]
         eventually(lambda: _all_report(cluster, faults), 90, 0.5, "every agent reports")
         found.judge("commands", lambda: judgement.commands_ended(cluster))
     after = [judgement.use_of(each) for each in cluster.agents.all]
@@ -168,22 +177,6 @@ def _all_report(cluster: Protected, faults: Faults) -> bool:
         told.get(f"agent:{each.spec.node.address}", {}).get("pid") == each.pid
         for each in cluster.agents.all
     )
-
-
-@contextmanager
-def _writing(cluster: Protected, seed: int) -> Iterator[None]:
-    line = threading.Event()
-
-    def rest(_client: Client, _rng: random.Random) -> None:
-        line.wait(_PAUSE_S)
-
-    # The oldest documents of a capped collection go without an entry of the oplog.
-    changes = [each for each in busy(_DOCUMENTS) if getattr(each, "__name__", "") != "append"]
-    kinds: list[list[Step]] = [[*changes, *[rest] * len(changes)], [*restless(), *[rest] * 100]]
-    with ExitStack() as stack:
-        for number, steps in enumerate(kinds):
-            stack.enter_context(Writer(cluster.replica_set.uri, steps, 10 * seed + number))
-        yield
 
 
 def _calm(cluster: Protected, line: StorageLine) -> list[str]:
@@ -220,15 +213,22 @@ def _end(agent: Agent) -> str:
     return agent.text()[-_LOG_BYTES:]
 
 
-def _history(found: Campaign, client: Client) -> list[str]:
-    seen = history(client)
+def _listed(found: Campaign, cluster: Protected) -> list[str]:
+    return judgement.listed_and_bounded(cluster, may_have_gaps=has_small_oplogs(found.seed))
+
+
+def _history(found: Campaign, control: Database[Document], judge: Judge) -> list[str]:
+    seen = history(judge.oplog)
     found.told.append(f"         {seen.told()}")
     found.told += [f"         late: {each}" for each in seen.late]
     ends: Counter[str] = Counter()
-    for each in client["backstay"]["commands"].find():
+    for each in control["commands"].find():
         code = (each.get("error") or {}).get("code", "")
         ends[f"{each['command']} {each.get('state')} {code}".rstrip()] += 1
     found.told += [f"         {count} x {end}" for end, count in sorted(ends.items())]
+    status = control["status"].find_one({"_id": "cluster"}) or {}
+    problems = [(each["code"], each["message"]) for each in status["problems"]]
+    found.told.append(f"         problems: {problems}")
     return seen.wrong
 
 

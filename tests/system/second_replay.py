@@ -116,7 +116,7 @@ def live_picture(client: Client, databases: Iterable[str]) -> Picture:
     indexes: dict[str, dict[str, str]] = {}
     for database in databases:
         for listed in client[database].list_collections():
-            if listed["type"] == "view" or listed["options"].get("temp"):
+            if listed["type"] in {"view", "timeseries"} or listed["options"].get("temp"):
                 continue
             name = f"{database}.{listed['name']}"
             if listed["name"] == _VIEWS and not client[database][_VIEWS].find_one():
