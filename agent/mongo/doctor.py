@@ -10,6 +10,7 @@ from agent.model.nodes import LONGEST_LAG_S
 from agent.mongo.connect import Client, OwnNode
 from agent.mongo.control import outdated
 from agent.mongo.errors import translated
+from agent.mongo.node_link import NodeLink
 from agent.mongo.privileges import Need, for_backup, for_restore, is_granted
 from agent.ports import NodeReader
 
@@ -26,7 +27,7 @@ _HINT: Final = "grant what the script of `backstay init --for {purpose}` grants"
 class MongoDoctor:
     """The tests of one agent's side of MongoDB; they write nothing."""
 
-    node: Client
+    node: NodeLink
     cluster: Client
     own: OwnNode
     reader: NodeReader
@@ -116,9 +117,9 @@ class MongoDoctor:
 
     def _oplog(self) -> Iterator[Finding]:
         with translated():
-            oplog = self.node["local"]["oplog.rs"]
+            oplog = self.node.client["local"]["oplog.rs"]
             ends = [oplog.find_one({}, {"ts": 1}, sort=[("$natural", way)]) for way in (1, -1)]
-            stats = self.node["local"].command("collStats", "oplog.rs")
+            stats = self.node.client["local"].command("collStats", "oplog.rs")
         first, last = (each["ts"].time if each else 0 for each in ends)
         yield of_window(last - first, stats["size"] / stats["maxSize"])
 

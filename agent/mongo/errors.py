@@ -73,10 +73,8 @@ def translate(error: Exception, special: Special | None = None) -> AgentError:
             return TransientError("no_primary", f"the node is not primary: {_text(error)}")
         case ConnectionFailure() | WaitQueueTimeoutError():
             return _of_network(error)
-        case ConfigurationError():
-            return _of_configuration(error)
-        case InvalidOperation():
-            return PermanentError("mongodb_misuse", f"the client refused: {_text(error)}")
+        case ConfigurationError() | InvalidOperation():
+            return _of_client(error)
         case BSONError() | OverflowError():
             code = "document_too_large" if isinstance(error, DocumentTooLarge) else "bad_document"
             return PermanentError(code, f"not a BSON document: {_text(error)}")
@@ -131,7 +129,11 @@ _NAMED: Final[dict[int, tuple[type[TransientError | PermanentError | ConfigError
 }
 
 
-def _of_configuration(error: ConfigurationError) -> AgentError:
+def _of_client(error: ConfigurationError | InvalidOperation) -> AgentError:
+    if isinstance(error, InvalidOperation):
+        if _CLOSED in str(error):
+            return TransientError("mongodb_interrupted", "the connections are made anew")
+        return PermanentError("mongodb_misuse", f"the client refused: {_text(error)}")
     if _NO_SESSIONS in str(error):
         # Every server that we support has them: this one is starting, or rolls back.
         return TransientError("mongodb_interrupted", "the node is not in place yet")
@@ -158,6 +160,7 @@ _CERTIFICATES: Final = {
 }
 # What pymongo says of a node in no state to tell how long its sessions last.
 _NO_SESSIONS: Final = "Sessions are not supported"
+_CLOSED: Final = "after close"
 # "not authorized on shop to execute command { find: "x", ... }"; what follows may be data.
 _NOT_AUTHORIZED: Final = re.compile(r"not authorized on (\S+) to execute command \{ (\w+)")
 _NOT_LOGGED_IN: Final = re.compile(r"[Cc]ommand (\w+) requires authentication")

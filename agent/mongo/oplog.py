@@ -10,8 +10,8 @@ from agent.codec.documents import timestamp
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared
 from agent.model.cluster_time import ClusterTime, Position
-from agent.mongo.connect import Client
 from agent.mongo.errors import CURSOR_KILLED, CURSOR_NOT_FOUND, PLAN_KILLED, Special
+from agent.mongo.node_link import NodeLink
 from agent.mongo.raw_cursor import CAPPED_POSITION_LOST, WAITING, RawCursor
 from agent.ports import Batch, OplogReader, OplogTail
 
@@ -28,8 +28,8 @@ class MongoOplogReader:
     ``reach_ms`` bounds the wait until the node's majority has reached the end of a range.
     """
 
-    def __init__(self, client: Client, *, reach_ms: int = _REACH_MS) -> None:
-        self._client = client
+    def __init__(self, node: NodeLink, *, reach_ms: int = _REACH_MS) -> None:
+        self._node = node
         self._reach_ms = reach_ms
         self._entry_bytes = Shared(0)
 
@@ -39,7 +39,7 @@ class MongoOplogReader:
         Raises: PermanentError ``oplog_rolled`` if the oldest entry is later than ``begin``, also
         if it becomes so under the read; TransientError ``node_behind``.
         """
-        cursor = RawCursor(self._client, "local", _SPECIAL, most_docs=_MOST_ENTRIES)
+        cursor = self._cursor(_SPECIAL, most_docs=_MOST_ENTRIES)
         try:
             self._wait_for(cursor, last)
             batch = cursor.find({
@@ -70,13 +70,7 @@ class MongoOplogReader:
         TransientError ``node_behind``, and if the cursor was lost: what came so far is right.
         """
         # What came last tells best how large the next entries are.
-        cursor = RawCursor(
-            self._client,
-            "local",
-            _TAILING,
-            doc_bytes=self._entry_bytes.get(),
-            most_docs=_MOST_ENTRIES,
-        )
+        cursor = self._cursor(_TAILING, doc_bytes=self._entry_bytes.get(), most_docs=_MOST_ENTRIES)
         try:
             batch = cursor.find({
                 "find": _OPLOG,
@@ -141,9 +135,12 @@ class MongoOplogReader:
             "readConcern": {"level": "majority", "afterClusterTime": timestamp(time)},
         })
 
+    def _cursor(self, special: Special, **sizes: int) -> RawCursor:
+        return RawCursor(self._node.client, "local", special, unfit=self._node.renew, **sizes)
+
     def _one(self, command: dict[str, Any]) -> bytes | None:
         """Return the first entry that a find meets, if there is one."""
-        cursor = RawCursor(self._client, "local", _SPECIAL)
+        cursor = self._cursor(_SPECIAL)
         try:
             batch = cursor.run({**_ONE_ENTRY, **command, "maxTimeMS": self._reach_ms})
         finally:
@@ -205,6 +202,6 @@ def _behind(reason: str) -> TransientError:
     )
 
 
-def _proves(client: Client) -> tuple[OplogReader, OplogTail]:
-    reader = MongoOplogReader(client)
+def _proves(node: NodeLink) -> tuple[OplogReader, OplogTail]:
+    reader = MongoOplogReader(node)
     return reader, reader

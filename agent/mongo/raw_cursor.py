@@ -1,13 +1,13 @@
 """A cursor of one node in a session of its own, whose documents are never decoded."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from struct import Struct
 from typing import Any, Final
 
 from bson.int64 import Int64
 from pymongo.client_session import ClientSession
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 
 from agent.codec.documents import EMPTY
 from agent.codec.elements import damaged, elements
@@ -34,7 +34,8 @@ class RawCursor:
     A ``getMore`` from another session than that of the ``find`` fails (50738), and pymongo's
     pool mixes implicit sessions among threads. ``doc_bytes``, where it is not 0, is the average
     size of a document, for the first batch. ``most_docs`` bounds every batch, where a few small
-    documents may be followed by large ones. Used by one thread.
+    documents may be followed by large ones. ``unfit`` is called with a client whose
+    connection takes no session. Used by one thread.
     """
 
     def __init__(
@@ -45,7 +46,10 @@ class RawCursor:
         *,
         doc_bytes: int = 0,
         most_docs: int = _MOST_DOCS,
+        unfit: Callable[[Client], None] = lambda _: None,
     ) -> None:
+        self._client = client
+        self._unfit = unfit
         self._database = client.get_database(database)
         self._session: ClientSession = client.start_session(causal_consistency=False)
         self._special = special
@@ -65,7 +69,13 @@ class RawCursor:
         Raises: what ``translated`` does, with the special translations of this cursor.
         """
         with translated(self._special):
-            reply = self._database.command(dict(command), codec_options=RAW, session=self._session)
+            try:
+                reply = self._database.command(
+                    dict(command), codec_options=RAW, session=self._session
+                )
+            except ConfigurationError:
+                self._unfit(self._client)
+                raise
             cursor = reply["cursor"].raw
         return self._unpack(cursor)
 

@@ -15,8 +15,9 @@ from agent.core.errors import PermanentError
 from agent.core.flow import Shared
 from agent.model.cluster_time import ClusterTime
 from agent.model.nodes import NodeFacts
-from agent.mongo.connect import PLAIN, Client, Document
+from agent.mongo.connect import PLAIN, Document
 from agent.mongo.errors import Special, translated
+from agent.mongo.node_link import NodeLink
 from agent.mongo.raw_cursor import CAPPED_POSITION_LOST, WAITING, RawCursor
 from agent.ports import Batch, NodeReader, Read
 
@@ -38,14 +39,14 @@ class MongoNodeReader:
 
     def __init__(
         self,
-        client: Client,
+        node: NodeLink,
         name: str,
         *,
         priority: float,
         clock: Clock,
         reach_ms: int = _REACH_MS,
     ) -> None:
-        self._client = client
+        self._node = node
         self._name = name
         self._priority = priority
         self._clock = clock
@@ -59,7 +60,7 @@ class MongoNodeReader:
         Raises: TransientError, PermanentError (privilege ``replSetGetStatus``).
         """
         with translated():
-            status = self._client.admin.command("replSetGetStatus", codec_options=PLAIN)
+            status = self._node.client.admin.command("replSetGetStatus", codec_options=PLAIN)
         members = status["members"]
         own: Document = next((each for each in members if each.get("self")), {})
         primary = next((each for each in members if each["stateStr"] == "PRIMARY"), None)
@@ -81,10 +82,11 @@ class MongoNodeReader:
         overtook a read in natural order: begin again.
         """
         cursor = RawCursor(
-            self._client,
+            self._node.client,
             request.collection.namespace.database,
             _SPECIAL,
             doc_bytes=request.doc_bytes,
+            unfit=self._node.renew,
         )
         try:
             if request.at is None:
@@ -144,7 +146,7 @@ class MongoNodeReader:
     def _has_clustered_hint(self) -> bool:
         if not self._version.get():
             with translated():
-                version = self._client.server_info()["versionArray"]
+                version = self._node.client.server_info()["versionArray"]
             self._version.set(tuple(version))
         return self._version.get() >= _FIRST_WITH_CLUSTERED_HINT
 
@@ -218,5 +220,5 @@ def _position_lost(error: OperationFailure) -> PermanentError:
 _SPECIAL: Final[Special] = {**WAITING, CAPPED_POSITION_LOST: _position_lost}
 
 
-def _proves(client: Client, clock: Clock) -> NodeReader:
-    return MongoNodeReader(client, "host:27017", priority=1, clock=clock)
+def _proves(node: NodeLink, clock: Clock) -> NodeReader:
+    return MongoNodeReader(node, "host:27017", priority=1, clock=clock)

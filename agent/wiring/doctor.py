@@ -14,6 +14,7 @@ from agent.jobs.check.examination import Examination, Part
 from agent.model.check import Row, failed, result_of
 from agent.mongo.connect import OwnNode, open_cluster, open_node, own_node
 from agent.mongo.doctor import MongoDoctor
+from agent.mongo.node_link import NodeLink
 from agent.mongo.reader import MongoNodeReader
 from agent.settings import Settings, process_environment
 from agent.storage.doctor import Examiner
@@ -61,12 +62,13 @@ def check_here(settings: Settings) -> Mapping[str, object]:
             findings = (failed("connection", error), *rest)
             return result_of([Row(agent=_UNKNOWN, finding=each) for each in findings])
         with open_cluster(uri, own.hosts, own.replset) as cluster:
+            way = NodeLink.over(node)
             mongo = MongoDoctor(
-                node=node,
+                node=way,
                 cluster=cluster,
                 own=own,
                 reader=MongoNodeReader(
-                    node, own.name, priority=settings.backup.priority, clock=clock
+                    way, own.name, priority=settings.backup.priority, clock=clock
                 ),
                 control_database=settings.control.database,
             )

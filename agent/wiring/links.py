@@ -12,6 +12,7 @@ from agent.mongo.commands import MongoCommands
 from agent.mongo.connect import Client, OwnNode, open_cluster, open_node, own_node
 from agent.mongo.events import MongoEvents
 from agent.mongo.leases import MongoLeases
+from agent.mongo.node_link import NodeLink
 from agent.mongo.notes import MongoNotes
 from agent.mongo.questions import MongoQuestions
 from agent.mongo.schedules import MongoSchedules
@@ -37,7 +38,7 @@ class Links:
     ``loading`` waits for an answer as long as the node lives: index builds take hours.
     """
 
-    node: Client
+    node: NodeLink
     cluster: Client
     loading: Client
     own: OwnNode
@@ -57,8 +58,8 @@ def link(settings: Settings, stop: Stop, waiting: OnRetry) -> Links:
     Raises: ConfigError for a node that cannot have an agent; TransientError after ten minutes.
     """
     uri = settings.mongodb.uri.get_secret_value()
-    node = open_node(uri)
-    own = retry(lambda: own_node(node), policy=START_POLICY, stop=stop, on_retry=waiting)
+    node = NodeLink(lambda: open_node(uri))
+    own = retry(lambda: own_node(node.client), policy=START_POLICY, stop=stop, on_retry=waiting)
     return Links(
         node=node,
         cluster=open_cluster(uri, own.hosts, own.replset),

@@ -20,6 +20,7 @@ from agent.model.coverage import Archived, Span, gaps, spans
 from agent.model.leases import ARCHIVER
 from agent.model.status import ArchiveReport
 from agent.mongo.connect import Client, open_cluster, open_node
+from agent.mongo.node_link import NodeLink
 from agent.mongo.oplog import MongoOplogReader
 from agent.mongo.source import MongoClusterSource
 from agent.ports import Batch, ObjectStore, StoredObject
@@ -40,7 +41,7 @@ class WatchedTail(MongoOplogReader):
     """
 
     def __init__(self, client: Client, until: ClusterTime | None) -> None:
-        super().__init__(client)
+        super().__init__(NodeLink.over(client))
         self.polls = 0
         self.read_bytes = 0
         self._until = until
@@ -301,7 +302,7 @@ class Stage:
         """
         (whole,) = self.spans()
         with open_node((node or self.replica_set.primary()).uri) as client:
-            reader = MongoOplogReader(client)
+            reader = MongoOplogReader(NodeLink.over(client))
             real = [
                 bytes(each)
                 for batch in reader.read(whole.begin, whole.last)

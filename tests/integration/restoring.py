@@ -23,6 +23,7 @@ from agent.model.commands import Restore
 from agent.model.manifest import Chunk, Copy, Manifest, Segment
 from agent.model.names import Namespace
 from agent.mongo.apply import MongoReplayTarget
+from agent.mongo.node_link import NodeLink
 from agent.mongo.oplog import MongoOplogReader
 from agent.mongo.source import MongoClusterSource
 from agent.mongo.switch import MongoSwitch
@@ -135,7 +136,7 @@ class Desk:
                 held=lambda: None,
                 log=log.get(),
             ),
-            MongoOplogReader(self.client),
+            MongoOplogReader(NodeLink.over(self.client)),
             begin,
             (),
         )

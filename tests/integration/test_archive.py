@@ -19,6 +19,7 @@ from agent.model import keys
 from agent.model.cluster_time import ClusterTime
 from agent.model.coverage import Archived, Span, chain
 from agent.mongo.connect import open_node
+from agent.mongo.node_link import NodeLink
 from agent.mongo.oplog import MongoOplogReader
 from agent.ports import ObjectStore
 from agent.settings import S3Settings, StorageSettings
@@ -277,7 +278,7 @@ def _store_window(stage: Stage, begin: ClusterTime, last: ClusterTime) -> None:
         log=log.get(),
     )
     with open_node(stage.replica_set.primary().uri) as client:
-        reader = MongoOplogReader(client)
+        reader = MongoOplogReader(NodeLink.over(client))
         WindowRecorder(place, reader, begin, ()).advance(last)
 
 
@@ -482,7 +483,7 @@ def test_another_history_is_a_gap(stage: Stage) -> None:
     note = stage.note()
     identity = stage.source.identity()
     with open_node(stage.replica_set.primary().uri) as client:
-        reader = MongoOplogReader(client)
+        reader = MongoOplogReader(NodeLink.over(client))
         begin = stage.spans()[-1].last
         entries = [
             bytes(each)
@@ -546,7 +547,9 @@ def _check_all_but(stage: Stage, left_out: list[object]) -> None:
     with open_node(stage.replica_set.primary().uri) as client:
         real = [
             bytes(each)
-            for batch in MongoOplogReader(client).read(covered[0].begin, covered[-1].last)
+            for batch in MongoOplogReader(NodeLink.over(client)).read(
+                covered[0].begin, covered[-1].last
+            )
             for each in framing.documents(batch.data)
         ]
     archived = [entry for segment in stage.segments() for entry in stage.entries_of(segment)]

@@ -12,6 +12,7 @@ from agent.codec import documents
 from agent.core.errors import TransientError
 from agent.model.cluster_time import ClusterTime
 from agent.mongo.connect import open_node
+from agent.mongo.node_link import NodeLink
 from agent.mongo.oplog import MongoOplogReader
 from agent.storage.filesystem import FilesystemStore
 from tests.integration.archiving import FaultyStore, Running, Stage, a_pace, staged
@@ -188,7 +189,7 @@ def _roll(stage: Stage) -> ClusterTime:
     now = stage.mark()
     seen: list[ClusterTime] = []
     with open_node(stage.replica_set.nodes[0].uri) as own:
-        reader = MongoOplogReader(own)
+        reader = MongoOplogReader(NodeLink.over(own))
 
         def has_rolled() -> bool:
             stage.user["shop"]["fill"].insert_many([{"p": "x" * 10_000} for _ in range(100)])

@@ -13,6 +13,7 @@ from agent.model.check import Finding
 from agent.mongo.connect import open_cluster, open_node, own_node
 from agent.mongo.control import prepare
 from agent.mongo.doctor import MongoDoctor
+from agent.mongo.node_link import NodeLink
 from agent.mongo.privileges import Need, for_backup, for_restore
 from agent.mongo.reader import MongoNodeReader
 from tests.testbed.agents import Agent, Agents, AgentSpec, filesystem_storage
@@ -63,13 +64,13 @@ def findings(uri: str) -> list[Finding]:
     """Return what the doctor finds as the user of an address."""
     with ExitStack() as stack:
         node = stack.enter_context(open_node(uri))
-        own = own_node(node)
+        own, way = own_node(node), NodeLink.over(node)
         cluster = stack.enter_context(open_cluster(uri, own.hosts, own.replset))
         doctor = MongoDoctor(
-            node=node,
+            node=way,
             cluster=cluster,
             own=own,
-            reader=MongoNodeReader(node, own.name, priority=1, clock=SystemClock()),
+            reader=MongoNodeReader(way, own.name, priority=1, clock=SystemClock()),
             control_database="backstay",
         )
         return list(doctor.findings())

@@ -10,6 +10,7 @@ from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Stop
 from agent.model.cluster_time import ClusterTime
 from agent.mongo.connect import Client, open_cluster, open_node
+from agent.mongo.node_link import NodeLink
 from agent.mongo.oplog import MongoOplogReader
 from agent.mongo.source import MongoClusterSource
 from agent.ports import Batch
@@ -29,7 +30,7 @@ def source(replica_set: ReplicaSet) -> Iterator[MongoClusterSource]:
 def secondary(replica_set: ReplicaSet) -> Iterator[MongoOplogReader]:
     """The oplog of one of its secondaries."""
     with closing(open_node(replica_set.secondaries()[0].uri)) as client:
-        yield MongoOplogReader(client)
+        yield MongoOplogReader(NodeLink.over(client))
 
 
 def _cluster(replica_set: ReplicaSet) -> Client:
@@ -82,7 +83,7 @@ def test_nodes_agree(replica_set: ReplicaSet, source: MongoClusterSource) -> Non
 
     def read(node: Node) -> list[bytes]:
         with closing(open_node(node.uri)) as client:
-            return _entries(MongoOplogReader(client).read(begin, last))
+            return _entries(MongoOplogReader(NodeLink.over(client)).read(begin, last))
 
     first, *others = (read(node) for node in replica_set.nodes)
     assert all(first == each for each in others)
@@ -99,14 +100,16 @@ def test_the_read_waits_for_its_end(replica_set: ReplicaSet, source: MongoCluste
         try:
             last = source.write_note("last")
             with pytest.raises(TransientError) as caught:
-                _entries(MongoOplogReader(client, reach_ms=500).read(begin, last))
+                _entries(MongoOplogReader(NodeLink.over(client), reach_ms=500).read(begin, last))
             assert "node_behind" == caught.value.code
         finally:
             admin.command({**mode, "mode": "off"})
-        assert last == _times(_entries(MongoOplogReader(client).read(begin, last)))[-1]
+        assert (
+            last == _times(_entries(MongoOplogReader(NodeLink.over(client)).read(begin, last)))[-1]
+        )
         ahead = ClusterTime(last.seconds + 1000, 1)
         with pytest.raises(TransientError) as caught:
-            _entries(MongoOplogReader(client, reach_ms=500).read(begin, ahead))
+            _entries(MongoOplogReader(NodeLink.over(client), reach_ms=500).read(begin, ahead))
         assert "node_behind" == caught.value.code
 
 
@@ -137,7 +140,7 @@ def test_an_oplog_that_rolls_under_the_read_is_told() -> None:
         for _ in range(10):
             user.shop.things.insert_many([dict(each) for each in fill])
         last = source.write_note("last")
-        reader = MongoOplogReader(own)
+        reader = MongoOplogReader(NodeLink.over(own))
         batches = reader.read(begin, last)
         next(batches)
 

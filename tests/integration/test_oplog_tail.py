@@ -12,6 +12,7 @@ from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Stop
 from agent.model.cluster_time import ClusterTime, Position
 from agent.mongo.connect import Client, open_cluster, open_node
+from agent.mongo.node_link import NodeLink
 from agent.mongo.oplog import MongoOplogReader
 from agent.mongo.source import MongoClusterSource
 from agent.ports import Batch
@@ -79,7 +80,7 @@ def tailed(old_and_new: ReplicaSet) -> Iterator[Tailed]:
             replica_set=old_and_new,
             node=node,
             source=MongoClusterSource(cluster, control_database="backstay", stop=Stop()),
-            tail=MongoOplogReader(own),
+            tail=MongoOplogReader(NodeLink.over(own)),
             user=cluster,
         )
 

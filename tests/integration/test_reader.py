@@ -21,6 +21,7 @@ from agent.model.catalogue import Collection
 from agent.model.cluster_time import ClusterTime
 from agent.model.tasks import Range
 from agent.mongo.connect import Client, open_cluster, open_node
+from agent.mongo.node_link import NodeLink
 from agent.mongo.reader import MongoNodeReader
 from agent.mongo.source import MongoClusterSource
 from agent.ports import Batch, Read
@@ -43,7 +44,7 @@ class Site:
         client = open_node(node.uri)
         self._clients.append(client)
         return MongoNodeReader(
-            client, node.address, priority=1, clock=SystemClock(), reach_ms=reach_ms
+            NodeLink.over(client), node.address, priority=1, clock=SystemClock(), reach_ms=reach_ms
         )
 
     def secondary(self, *, reach_ms: int = 10_000) -> MongoNodeReader:

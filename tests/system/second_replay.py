@@ -15,6 +15,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
+from tests.system.observed import TEMPORARY
 from tests.testbed.clients import Client, Document
 
 _RAW = CodecOptions(document_class=RawBSONDocument)
@@ -151,11 +152,13 @@ class _State:
         self._collections: dict[bytes, _Collection] = {}
 
     def picture(self) -> Picture:
-        # A server whose last view was dropped keeps an empty collection of views.
+        # A server whose last view was dropped keeps an empty collection of views; what a restore
+        # was filling at the time is of no backup.
         shown = [
             each
             for each in self._collections.values()
             if not each.options.get("temp")
+            and TEMPORARY not in each.namespace
             and (each.documents or not each.namespace.endswith(f".{_VIEWS}"))
         ]
         return Picture(
