@@ -10,6 +10,7 @@ from agent.core.errors import LeaseLost, PermanentError, Stopped, TransientError
 from agent.core.flow import Shared, Stop
 from agent.core.keeper import Held, Keeper
 from agent.core.log import Log
+from agent.model.cluster_time import ClusterTime
 from agent.model.leases import ARCHIVER, LEASE_S, Grant
 from agent.model.status import ArchiveReport
 from agent.ports import LeaseStore
@@ -20,8 +21,16 @@ LOOK_S: Final = 1.0
 STAND_BACK_S: Final = 5.0
 # An agent whose node or storage failed it lets all others try first.
 AFTER_FAILURE_S: Final = 10.0
+# Before entries are given up, the agent of a node that has them may take over for so long...
+HAND_OVER_S: Final = 45.0
+# ...and again after a time that is no part of it.
+HAND_OVER_AGAIN_S: Final = 600.0
 # The primary hands over to a secondary, but not at each flutter of the set.
 YIELD_AFTER_S: Final = 30.0
+
+
+# The name of an agent whose node's oplog reaches back to a time, if there is one.
+Elsewhere = Callable[[ClusterTime], str | None]
 
 
 class Archiving(Protocol):
@@ -38,10 +47,14 @@ class Archiving(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchivePreference:
-    """Whether this agent's node should archive, and whether some other one should."""
+    """Whether this agent's node should archive, and whether some other one should.
+
+    ``elsewhere`` names another agent whose node's oplog reaches back to a time.
+    """
 
     own: Callable[[], bool]
     another: Callable[[], bool]
+    elsewhere: Elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +65,7 @@ class ArchiveDutyPorts:
     keeper: Keeper
     clock: Clock
     agent: str
-    make: Callable[[], Archiving]
+    make: Callable[[Elsewhere], Archiving]
     log: Log
     look_s: float = LOOK_S
 
@@ -65,6 +78,7 @@ class ArchiveDuty:
         self._archiving: Shared[Archiving | None] = Shared(None)
         self._free_since: float | None = None
         self._not_before = float("-inf")
+        self._handing_over_since = float("-inf")
 
     def report(self) -> ArchiveReport | None:
         """Return how the archive stands if this agent archives now."""
@@ -131,7 +145,7 @@ class ArchiveDuty:
                 ending.check()
 
         try:
-            archiving = self._ports.make()
+            archiving = self._ports.make(lambda time: self._elsewhere(preference, time))
             self._archiving.set(archiving)
             archiving.run(ending, check)
         except LeaseLost as error:
@@ -144,6 +158,14 @@ class ArchiveDuty:
             self._not_before = self._ports.clock.monotonic() + AFTER_FAILURE_S
         finally:
             stop.drop(ending)
+
+    def _elsewhere(self, preference: ArchivePreference, time: ClusterTime) -> str | None:
+        """Return who else has the oplog, but not for ever: it may be that nobody takes over."""
+        name = preference.elsewhere(time)
+        now = self._ports.clock.monotonic()
+        if name is not None and now - self._handing_over_since > HAND_OVER_AGAIN_S:
+            self._handing_over_since = now
+        return name if now - self._handing_over_since <= HAND_OVER_S else None
 
     def _give_back(self, grant: Grant) -> None:
         self._free_since = None

@@ -9,7 +9,8 @@ from agent.core.clock import Clock, SystemClock
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Shared, Stop
 from agent.core.log import Log
-from agent.model.nodes import NodeFacts, UsePrimary, may_read
+from agent.model.cluster_time import ClusterTime
+from agent.model.nodes import NodeFacts, UsePrimary, may_read, with_oplog_of
 from agent.model.status import (
     AgentStatus,
     ArchiveReport,
@@ -175,6 +176,11 @@ class NodeWatch:
             other.is_good_secondary(seen.server_now) for other in seen.others
         )
 
+    def oplog_elsewhere(self, time: ClusterTime) -> str | None:
+        """Return another agent whose node's oplog reaches back to a time, as far as it knows."""
+        seen = self._seen.get()
+        return None if seen is None else with_oplog_of(time, seen.others)
+
     def _status(self, own: NodeFacts) -> AgentStatus:
         return AgentStatus(
             name=self._itself.name,
@@ -189,6 +195,7 @@ class NodeWatch:
             storage=self._reports.storage(),
             archive=_behind_too(self._reports.archive(), own.lag_s),
             access=self._reports.access(),
+            oplog_from=own.oplog_from,
         )
 
 
@@ -209,6 +216,7 @@ def _facts(status: AgentStatus) -> NodeFacts:
         lag_s=status.node_lag_s,
         priority=status.priority,
         updated_at=status.updated_at,
+        oplog_from=status.oplog_from,
     )
 
 

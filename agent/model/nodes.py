@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from agent.model.cluster_time import ClusterTime
+
 UsePrimary = Literal["always", "when_alone", "never"]
 NodeState = Literal["PRIMARY", "SECONDARY", "OTHER"]
 
@@ -16,13 +18,17 @@ STALE_S: Final = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFacts:
-    """One agent's node as its status tells it; ``lag_s`` is seconds behind the primary."""
+    """One agent's node as its status tells it; ``lag_s`` is seconds behind the primary.
+
+    ``oplog_from``: the oldest entry of its oplog, where that is known.
+    """
 
     name: str
     state: str
     lag_s: float | None
     priority: float
     updated_at: datetime
+    oplog_from: ClusterTime | None = None
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether the agent behind this is there."""
@@ -41,6 +47,16 @@ class NodeFacts:
     def is_good_secondary(self, now: datetime) -> bool:
         """Whether this node should read before the primary does."""
         return self.keeps_up and self.is_fresh(now)
+
+
+def with_oplog_of(time: ClusterTime, others: Sequence[NodeFacts]) -> str | None:
+    """Return the name of a node whose oplog was last seen to reach back to a time, if there is one.
+
+    An agent that has just ended counts too: all may be starting again.
+    """
+    reaching = (one for one in others if one.oplog_from is not None and one.oplog_from <= time)
+    newest = max(reaching, key=lambda one: one.updated_at, default=None)
+    return None if newest is None else newest.name
 
 
 def may_read(

@@ -106,6 +106,7 @@ class AgentStatus:
 
     ``clock_skew_s``: seconds that the clock of the agent's host is ahead of the primary's.
     ``node_state_since``: when its node was first seen in ``node_state``, by the server's clock.
+    ``oplog_from``: the oldest entry of its node's oplog.
     """
 
     name: str
@@ -122,6 +123,7 @@ class AgentStatus:
     access: tuple[StorageAccess, ...] = ()
     clock_skew_s: float | None = None
     node_state_since: datetime | None = None
+    oplog_from: ClusterTime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

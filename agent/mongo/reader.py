@@ -6,7 +6,7 @@ from typing import Any, Final
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.max_key import MaxKey
 from bson.min_key import MinKey
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 
 from agent.codec import documents, framing
 from agent.codec.documents import raw, timestamp
@@ -16,6 +16,7 @@ from agent.core.flow import Shared
 from agent.model.cluster_time import ClusterTime
 from agent.model.nodes import NodeFacts
 from agent.mongo.connect import PLAIN, Document
+from agent.mongo.documents import cluster_time
 from agent.mongo.errors import Special, translated
 from agent.mongo.node_link import NodeLink
 from agent.mongo.raw_cursor import CAPPED_POSITION_LOST, WAITING, RawCursor
@@ -28,6 +29,8 @@ _MIN_KEY: Final = documents.encode({"_id": MinKey()})
 _MAX_KEY: Final = documents.encode({"_id": MaxKey()})
 # Since 5.3 clustered collections know hint, min and max; before, buckets were the only ones.
 _FIRST_WITH_CLUSTERED_HINT: Final = (5, 3)
+# Elsewhere a node gives no data.
+_READABLE: Final = frozenset({"PRIMARY", "SECONDARY"})
 
 
 class MongoNodeReader:
@@ -73,7 +76,17 @@ class MongoNodeReader:
             lag_s=lag_s,
             priority=self._priority,
             updated_at=self._clock.now(),
+            oplog_from=self._oplog_from() if own.get("stateStr") in _READABLE else None,
         )
+
+    def _oplog_from(self) -> ClusterTime | None:
+        """Return the time of the oldest entry; None if the node does not tell just now."""
+        oplog = self._node.client["local"]["oplog.rs"]
+        try:
+            found = oplog.find_one({}, {"ts": True}, sort=[("$natural", 1)])
+        except PyMongoError:
+            return None
+        return None if found is None else cluster_time(found["ts"])
 
     def read(self, request: Read) -> Generator[Batch, None, None]:
         """Yield documents in ``_id`` order, or in natural order if ``at`` is None.

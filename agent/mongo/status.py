@@ -122,6 +122,7 @@ def _of_agent(status: AgentStatus) -> Document:
         ],
         "clock_skew_s": status.clock_skew_s,
         "node_state_since": status.node_state_since,
+        "oplog_from": status.oplog_from and timestamp(status.oplog_from),
     }
 
 
@@ -157,6 +158,7 @@ def _to_agent(found: Mapping[str, Any]) -> AgentStatus:
         access=tuple(StorageAccess(**each) for each in found.get("access", ())),
         clock_skew_s=found.get("clock_skew_s"),
         node_state_since=found.get("node_state_since"),
+        oplog_from=cluster_time(found["oplog_from"]) if found.get("oplog_from") else None,
     )
 
 

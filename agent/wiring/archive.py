@@ -5,6 +5,7 @@ from typing import Final
 
 from agent.core.clock import Clock
 from agent.core.log import Log
+from agent.daemon.archive import Elsewhere
 from agent.jobs.archive.archiver import Archiver
 from agent.jobs.archive.compaction import CompactionPorts, Compactor
 from agent.jobs.archive.ports import ArchivePorts, Pace
@@ -41,7 +42,7 @@ class ArchiveShop:
         self._parts = parts
         self._store = parts.stores.open_hurried(answer_s=_ANSWER_S)
 
-    def make(self) -> ArchiveWork:
+    def make(self, elsewhere: Elsewhere) -> ArchiveWork:
         """Return the work of a new tenure. Raises: TransientError while there is no primary."""
         parts, oplog = self._parts, self._parts.settings.oplog
         identity = parts.source.identity()
@@ -62,6 +63,7 @@ class ArchiveShop:
                 ),
                 clock=parts.clock,
                 log=parts.log,
+                elsewhere=elsewhere,
                 retried=lambda: parts.instruments.count_retry(parts.settings.storage.label),
             )
         )

@@ -154,7 +154,9 @@ class Assembly:
 
     def archive_run(self, watch: NodeWatch) -> Callable[[Stop], None]:
         """Return the duty of archiving, which prefers secondaries that keep up."""
-        preference = ArchivePreference(own=watch.keeps_up, another=watch.another_keeps_up)
+        preference = ArchivePreference(
+            own=watch.keeps_up, another=watch.another_keeps_up, elsewhere=watch.oplog_elsewhere
+        )
         return lambda stop: self.archive.run(stop, preference)
 
     def dispatcher(self, may_read: Callable[[], bool]) -> Dispatcher:

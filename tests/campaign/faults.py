@@ -51,6 +51,7 @@ class Faults:
         self._struck: dict[Place, int] = {}
         self._down: set[int] = set()
         self._copies = 0
+        self._logged: dict[int, int] = {}
         #: What broke a promise while it was done.
         self.wrong: list[str] = []
 
@@ -100,7 +101,7 @@ class Faults:
             if not agent.is_running and number not in self._down:
                 last = (agent.text().splitlines() or [""])[-1]
                 self._told.append(f"         agent {number} ended by itself: {last[:300]}")
-                agent.restart()
+                self._start(number)
 
     # ------------------------------------------------------------------ agents
 
@@ -140,7 +141,7 @@ class Faults:
 
     def _restart(self, agent: Agent, target: int) -> str:
         if not agent.is_running:
-            agent.restart()
+            self._start(target)
             return "was not there"
         began = time.monotonic()
         try:
@@ -149,11 +150,13 @@ class Faults:
             self.wrong.append(f"agent {target} did not end by SIGTERM: {error}")
             status = -9
         took = time.monotonic() - began
-        if status != 0:
+        # One that has not said a word yet may end by the signal itself: it holds nothing.
+        is_new = len(agent.text()) == self._logged.get(target, 0)
+        if status != 0 and not (is_new and status == -signal.SIGTERM):
             self.wrong.append(
                 f"agent {target} ended with {status} by SIGTERM: {agent.text()[-500:]}"
             )
-        agent.restart()
+        self._start(target)
         return f"ended in {took:.1f} s"
 
     def _put_agent_right(self, target: int) -> None:
@@ -163,7 +166,11 @@ class Faults:
         if agent.is_running:
             agent.send(signal.SIGCONT)
         else:
-            agent.restart()
+            self._start(target)
+
+    def _start(self, target: int) -> None:
+        self._logged[target] = len(self._agents[target].text())
+        self._agents[target].restart()
 
     # ------------------------------------------------------------------ nodes
 

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from tests.campaign.lines import Line, laid_lines
-from tests.campaign.plan import WITNESS
 from tests.testbed.mongod import Node, NodeSpec
 from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 
 # With half a second, as in other tests, a busy machine would hold one election after another.
 _ELECTION_MS = 3_000
-_SMALL_OPLOG_MB = 16
 
 
 class LinedNode(Node):
@@ -35,16 +32,10 @@ class LinedNode(Node):
 class LinedReplicaSet(ReplicaSet):
     """A replica set of such nodes."""
 
-    def __init__(
-        self, spec: ReplicaSetSpec, lay: Callable[[int], Line], *, small_oplogs: bool
-    ) -> None:
+    def __init__(self, spec: ReplicaSetSpec, lay: Callable[[int], Line]) -> None:
         super().__init__(spec)
         # Those that stand there were never started.
-        own = [each.spec for each in self.nodes]
-        if small_oplogs:
-            small = [replace(each, oplog_size_mb=_SMALL_OPLOG_MB) for each in own]
-            own = [each if n == WITNESS else small[n] for n, each in enumerate(own)]
-        self.lined = tuple(LinedNode(each, lay) for each in own)
+        self.lined = tuple(LinedNode(each.spec, lay) for each in self.nodes)
         self.nodes = self.lined
 
     def settle(self) -> None:
@@ -62,10 +53,10 @@ class LinedReplicaSet(ReplicaSet):
 
 
 @contextmanager
-def lined(spec: ReplicaSetSpec, *, small_oplogs: bool) -> Iterator[LinedReplicaSet]:
+def lined(spec: ReplicaSetSpec) -> Iterator[LinedReplicaSet]:
     """Run a replica set behind lines."""
     with laid_lines() as lay:
-        replica_set = LinedReplicaSet(spec, lay, small_oplogs=small_oplogs)
+        replica_set = LinedReplicaSet(spec, lay)
         with replica_set:
             replica_set.settle()
             yield replica_set

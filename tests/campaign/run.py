@@ -17,7 +17,7 @@ from tests.campaign.faults import Faults, drive
 from tests.campaign.history import history
 from tests.campaign.judgement import Judge
 from tests.campaign.lined_set import LinedReplicaSet, lined
-from tests.campaign.plan import WITNESS, Act, has_small_oplogs, plan
+from tests.campaign.plan import NODES, WITNESS, Act, has_small_oplogs, plan
 from tests.campaign.skew import environment
 from tests.campaign.storage_line import StorageLine, storage_line
 from tests.campaign.waiting import watched
@@ -42,7 +42,7 @@ _SCHEDULES: list[Document] = [
     {"_id": "pruning", "cron": "* * * * *", "command": {"command": "prune"}},
 ]
 _LOG_BYTES = 12_000
-_SET = ReplicaSetSpec(oplog_size_mb=990)
+_LARGE_OPLOG_MB, _SMALL_OPLOG_MB = 990, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ def _campaign(found: Campaign, plan_: Plan, backups: int, instants: int) -> None
     with (
         FastS3Server.start() as server,
         storage_line(server, found.seed) as line,
-        lined(_SET, small_oplogs=has_small_oplogs(found.seed)) as replica_set,
+        lined(_spec(found.seed)) as replica_set,
     ):
         bucket = Bucket(server=server, name=server.create_bucket(), prefix=secrets.token_hex(4))
         judge = _judge_of(replica_set)
@@ -119,6 +119,12 @@ def _campaign(found: Campaign, plan_: Plan, backups: int, instants: int) -> None
         options = {"checksums": "when_required", "conditional_puts": False}
         with closing(BucketStorage(bucket, **options)) as storage:
             _judge_restores(found, storage, judge, orders)
+
+
+def _spec(seed: int) -> ReplicaSetSpec:
+    sizes = [_SMALL_OPLOG_MB if has_small_oplogs(seed) else _LARGE_OPLOG_MB] * NODES
+    sizes[WITNESS] = _LARGE_OPLOG_MB
+    return ReplicaSetSpec(oplog_sizes_mb=sizes, checkpoint_s=1)
 
 
 def _judge_of(replica_set: LinedReplicaSet) -> Judge:

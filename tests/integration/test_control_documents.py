@@ -276,6 +276,7 @@ class TestStatusDocuments:
             "access": [],
             "clock_skew_s": None,
             "node_state_since": None,
+            "oplog_from": None,
         }
 
     def test_what_does_not_exist_is_null(self, database: Database[Document]) -> None:

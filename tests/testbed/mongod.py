@@ -39,6 +39,8 @@ class NodeSpec:
 
     version: programs.MongodVersion = "6.0"
     oplog_size_mb: int = 64
+    checkpoint_s: int = 60
+    """Seconds between checkpoints: an oplog does not roll over what is in none yet."""
     cache_gb: float = 0.25
     parameters: Mapping[str, str | int] = field(default_factory=dict)
     """Further `--setParameter` values; they win over the testbed's own."""
@@ -173,6 +175,7 @@ class Node:
             arguments += ["--setParameter", f"{name}={value}"]
         if spec.replica_set is not None:
             arguments += ["--replSet", spec.replica_set, "--oplogSize", str(spec.oplog_size_mb)]
+            arguments += ["--syncdelay", str(spec.checkpoint_s)]
         if self.certificate is not None:
             arguments += ["--tlsMode", "requireTLS", "--tlsCertificateKeyFile"]
             arguments += [str(self.certificate), "--tlsCAFile", str(TLS_FILES / "authority.pem")]

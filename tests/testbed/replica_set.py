@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -30,6 +30,10 @@ class ReplicaSetSpec:
     """Members in all, the arbiter among them."""
     version: MongodVersion = "6.0"
     oplog_size_mb: int = 64
+    oplog_sizes_mb: Sequence[int] = ()
+    """Of each member in order, where they differ."""
+    checkpoint_s: int = 60
+    """Of each member, see `NodeSpec`."""
     cache_gb: float = 0.25
     parameters: Mapping[str, str | int] = field(default_factory=dict)
     auth: bool = False
@@ -50,7 +54,8 @@ class ReplicaSet(Stoppable):
     def __init__(self, spec: ReplicaSetSpec) -> None:
         self.spec = spec
         node_spec = _node_spec(spec)
-        self.nodes = tuple(self.node_type(node_spec) for _ in range(spec.nodes))
+        sizes = spec.oplog_sizes_mb or [spec.oplog_size_mb] * spec.nodes
+        self.nodes = tuple(self.node_type(replace(node_spec, oplog_size_mb=each)) for each in sizes)
         self._clients: list[Client] = []
 
     @classmethod
@@ -192,6 +197,7 @@ def _node_spec(spec: ReplicaSetSpec) -> NodeSpec:
     return NodeSpec(
         version=spec.version,
         oplog_size_mb=spec.oplog_size_mb,
+        checkpoint_s=spec.checkpoint_s,
         cache_gb=spec.cache_gb,
         parameters=spec.parameters,
         key_file=_new_key_file() if spec.auth else None,

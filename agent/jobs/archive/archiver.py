@@ -36,6 +36,9 @@ _WINDOW_EVERY_S: Final = 30.0
 _QUIET: Final = frozenset({"config", "local"})
 _BROKEN: Final = frozenset({"oplog_rolled", "oplog_diverged"})
 
+# Told by ``begin_anew``: this agent is to stop at once, so that another may go on.
+_ELSEWHERE: Final = "oplog_elsewhere"
+
 
 class Archiver:
     """Archives while it may; ``run`` is called by one thread, ``report`` by any."""
@@ -84,6 +87,8 @@ class Archiver:
                 self._bear(error)
                 due_at = clock.monotonic() + _PAUSE_S
             except PermanentError as error:
+                if error.code == _ELSEWHERE:
+                    raise
                 # A segment may have been lost on its way: only what is stored tells where to go on.
                 pending = None
                 self._bear(error)

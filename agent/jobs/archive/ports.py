@@ -31,7 +31,8 @@ class ArchivePorts:
 
     ``store`` shows every failure at once: how long the archive bears one is its own matter.
     ``source`` waits out elections. ``wanted_from`` tells after which time the newest full backup
-    needs the oplog, if there is one. ``retried`` is called whenever a segment is tried again.
+    needs the oplog, if there is one. ``elsewhere`` names an agent whose node's oplog reaches back
+    to a time, where this one's does not. ``retried`` is called whenever a segment is tried again.
     """
 
     identity: Identity
@@ -44,6 +45,7 @@ class ArchivePorts:
     pace: Pace
     clock: Clock
     log: Log
+    elsewhere: Callable[[ClusterTime], str | None] = lambda _: None
     retried: Callable[[], None] = lambda: None
 
 

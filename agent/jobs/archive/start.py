@@ -105,8 +105,17 @@ def begin_anew(
     """Return a start behind a gap: as early as this oplog allows, but after all that is covered.
 
     An oplog that has rolled begins after what is covered; one of another history does not.
+
+    Raises: PermanentError ``oplog_elsewhere``: another node has what this one lacks.
     """
     reached = covered[-1].last if covered else ClusterTime(0, 0)
+    other = ports.elsewhere(reached) if covered else None
+    if other is not None:
+        raise PermanentError(
+            "oplog_elsewhere",
+            f"this node's oplog does not go on at {reached}, and that of {other} may",
+            hint="its agent should archive; give all nodes an oplog of the same size",
+        )
     oldest = ports.tail.oldest()
     position = oldest if oldest.time > reached else here
     return Start(

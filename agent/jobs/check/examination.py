@@ -93,6 +93,9 @@ class _Running:
         if error is None:
             self._group.join()
             return
+        if isinstance(error, Stopped):
+            yield self._broken("the tests were broken off, as the agent ends", "ask again")
+            return
         log.error("test died", test=self._part.name, error=repr(error), exc_info=error)
         yield self._broken(
             f"the test died of {type(error).__name__}",

@@ -13,12 +13,15 @@ from agent.core.flow import Stop, WorkerGroup
 from agent.core.keeper import Keeper
 from agent.daemon.archive import (
     AFTER_FAILURE_S,
+    HAND_OVER_S,
     STAND_BACK_S,
     YIELD_AFTER_S,
     ArchiveDuty,
     ArchiveDutyPorts,
     ArchivePreference,
+    Elsewhere,
 )
+from agent.model.cluster_time import ClusterTime
 from agent.model.leases import ARCHIVER, LEASE_S
 from agent.model.status import ArchiveReport
 from tests.fakes.control import MemoryControl
@@ -42,8 +45,12 @@ class HurriedClock:
 
 @dataclass
 class Archive:
-    """An archive that does nothing until its right ends, or fails with ``error``."""
+    """An archive that does nothing until its right ends, or fails with ``error``.
 
+    What it would go on with may be elsewhere.
+    """
+
+    elsewhere: Elsewhere
     error: AgentError | None = None
     is_running: bool = False
 
@@ -51,6 +58,9 @@ class Archive:
         """Wait, and look whether it may go on."""
         if self.error is not None:
             raise self.error
+        other = self.elsewhere(ClusterTime(1, 1))
+        if other is not None:
+            raise PermanentError("oplog_elsewhere", f"{other} has it")
         self.is_running = True
         try:
             while not stop.wait(0.01):
@@ -73,13 +83,14 @@ class Member:
     clock: Clock
     keeps_up: bool = True
     another_keeps_up: bool = False
+    reaching_back: str | None = None
     error: AgentError | None = None
     made: list[Archive] = field(default_factory=list)
     made_at: list[float] = field(default_factory=list)
 
-    def make(self) -> Archive:
+    def make(self, elsewhere: Elsewhere) -> Archive:
         """Begin an archive."""
-        self.made.append(Archive(error=self.error))
+        self.made.append(Archive(elsewhere, error=self.error))
         self.made_at.append(self.clock.monotonic())
         return self.made[-1]
 
@@ -103,7 +114,9 @@ class Member:
             )
         )
         preference = ArchivePreference(
-            own=lambda: self.keeps_up, another=lambda: self.another_keeps_up
+            own=lambda: self.keeps_up,
+            another=lambda: self.another_keeps_up,
+            elsewhere=lambda _time: self.reaching_back,
         )
         group.start(lambda: keeper.run(group.stop), f"{self.name}-keeper")
         group.start(lambda: duty.run(group.stop, preference), f"{self.name}-duty")
@@ -227,6 +240,23 @@ def test_after_a_failure_others_try_first(cluster: Cluster, error: AgentError) -
         cluster.stop("b:1")
         eventually(lambda: len(failing.made) > 1)
         assert failing.made_at[1] - failing.made_at[0] >= AFTER_FAILURE_S
+
+
+def test_whose_node_has_the_entries_takes_over(cluster: Cluster) -> None:
+    """Also a primary, which leaves a free lease to others at first."""
+    lacking = cluster.member("a:1", reaching_back="b:1")
+    having = cluster.member("b:1", keeps_up=False)
+    eventually(lambda: having.archives)
+    assert lacking.made
+    assert not lacking.archives
+
+
+def test_entries_are_given_up_when_nobody_takes_over(cluster: Cluster) -> None:
+    """The agent of the node that has them may be gone for good; what comes now counts more."""
+    lacking = cluster.member("a:1", reaching_back="b:1")
+    eventually(lambda: lacking.archives, 20)
+    assert len(lacking.made) > 2
+    assert lacking.made_at[-1] - lacking.made_at[0] > HAND_OVER_S
 
 
 def test_the_end_of_an_agent_hands_the_lease_back(cluster: Cluster) -> None:

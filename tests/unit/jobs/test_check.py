@@ -253,3 +253,17 @@ def test_a_test_that_never_ends_is_a_row_beside_what_it_found_before() -> None:
     begun.set()
     assert ["ok", "failed"] == [each.outcome for each in found]
     assert "did not end" in found[1].message
+
+
+def test_tests_that_are_broken_off_by_the_end_of_the_agent_died_of_nothing() -> None:
+    """An agent that was told to end while it tests is no fault."""
+    parent = Stop()
+
+    def run() -> Iterator[Finding]:
+        parent.set("SIGTERM")
+        yield OK
+        yield OK
+
+    found = Examination([_part("first", run)], SystemClock(), get()).findings(parent)
+    assert "ok" == found[0].outcome
+    assert all("died" not in each.message for each in found)

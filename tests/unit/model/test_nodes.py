@@ -1,10 +1,12 @@
 """Which nodes read a backup."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.model.nodes import NodeFacts, UsePrimary, may_read
+from agent.model.cluster_time import ClusterTime
+from agent.model.nodes import NodeFacts, UsePrimary, may_read, with_oplog_of
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 
@@ -53,3 +55,20 @@ def test_good_secondaries_of_the_highest_priority_read_and_else_the_primary(
 def test_the_primary_reads_as_it_is_told(use: UsePrimary, *, reads: bool) -> None:
     """Whatever the secondaries do."""
     assert reads is may_read(PRIMARY, [_node()], use, NOW)
+
+
+@pytest.mark.parametrize(
+    ("oplogs", "found"),
+    [([], None), ([None, 12], None), ([12, 10], "b"), ([9, None, 8], "c"), ([10, 9], "b")],
+)
+def test_the_oplog_that_reaches_back_is_found(oplogs: list[int | None], found: str | None) -> None:
+    """Of several that one whose agent wrote last."""
+    nodes = [
+        replace(
+            _node(age_s=100 - number),
+            name="abc"[number],
+            oplog_from=None if begin is None else ClusterTime(begin, 1),
+        )
+        for number, begin in enumerate(oplogs)
+    ]
+    assert found == with_oplog_of(ClusterTime(10, 1), nodes)
