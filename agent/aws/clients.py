@@ -10,6 +10,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from agent.aws.held import BotocoreProvider, HeldKeys
+from agent.aws.paced import pace_answers
 from agent.aws.role import has_others
 from agent.aws.sts import new_session, region_in
 from agent.core.errors import ConfigError
@@ -43,6 +44,7 @@ def make_client(settings: S3Settings, environment: Mapping[str, str], keys: Held
         verify=_verify(settings),
         config=_config(settings),
     )
+    pace_answers(client)
     note: Any = _note_signer
     repeat: Any = _Repeat(keys)
     client.meta.events.register_last("request-created.s3", note)

@@ -7,6 +7,8 @@ from botocore.config import Config
 from botocore.credentials import CredentialProvider, CredentialResolver
 from botocore.session import Session
 
+from agent.aws.paced import pace_answers
+
 if TYPE_CHECKING:
     from mypy_boto3_sts.client import STSClient
 
@@ -87,4 +89,5 @@ class Sts:
             config=_SHORT if config is None else _SHORT.merge(config),
             **arguments,
         )
+        pace_answers(made)
         return cast("STSClient", made)

@@ -122,7 +122,11 @@ class S3Settings(Block):
         description="Seconds to connect, and to hand over each 256 KiB of an upload.",
     )
     read_timeout_s: float = Field(
-        default=60.0, ge=0.1, le=900, description="Seconds to wait for the next byte of an answer."
+        default=60.0,
+        ge=0.1,
+        le=900,
+        description="Seconds to wait for the next byte of an answer. An upload or an answer as a"
+        " whole has so long too, and a second more for each 4 KiB of it.",
     )
     retries: RetrySettings = Field(default=RetrySettings(), description="When to try again.")
 

@@ -11,6 +11,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from agent.core.errors import AgentError
+from agent.core.pace import TooSlowError
 from agent.model.iam import KMS_READ, KMS_WRITE, action_of
 from agent.settings import EncryptionSettings
 from agent.storage.s3_rules import (
@@ -21,6 +22,7 @@ from agent.storage.s3_rules import (
     MISCONFIGURED,
     OURS,
     REGION,
+    TOO_SLOW,
     UNREACHABLE,
     Rule,
     rule_of_answer,
@@ -63,7 +65,17 @@ def translate(
         rule = _rule_of_builtin(error)
     if isinstance(error, boto.SSLError) and not any(sign in str(error) for sign in _TLS_FOR_GOOD):
         rule = UNREACHABLE
+    slow = _too_slow(error)
+    if slow is not None:
+        rule, error = TOO_SLOW, slow
     return _make(rule, f"{operation} of {where} failed: {_one_line(error)}", where)
+
+
+def _too_slow(error: BaseException | None) -> TooSlowError | None:
+    """Return what a library's error was made of, if that is a pace that was not kept."""
+    while error is not None and not isinstance(error, TooSlowError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _rule_of_builtin(error: Exception) -> Rule:

@@ -30,6 +30,12 @@ UNREACHABLE: Final = Rule(
     hint="check endpoint_url and region, DNS, proxy and firewall",
 )
 INTERRUPTED: Final = Rule(kind=TransientError, code="storage_interrupted")
+TOO_SLOW: Final = Rule(
+    kind=TransientError,
+    code="storage_too_slow",
+    hint="less than 4 KiB a second came or went: look at the line to the storage, and at the"
+    " storage itself",
+)
 _NO_CREDENTIALS: Final = Rule(
     kind=PermanentError,
     code="no_credentials",

@@ -15,8 +15,9 @@ _BLOCK_BYTES: Final = 65_536
 class SlowLine:
     """Passes connections on to a port of this host.
 
-    Switches: `is_held`, the server is not asked and nothing comes back; `trickles`, each byte of an
-    answer takes a second. Both act on what is under way too.
+    Switches: `is_held`, the server is not asked and nothing comes back; `trickles`, answers come in
+    pieces of `piece_bytes`, each `pause_s` after the other, when `at_once_bytes` of a connection
+    have come. Both act on what is under way too.
     """
 
     def __init__(self, port: int) -> None:
@@ -24,6 +25,9 @@ class SlowLine:
         self.port = free_port()
         self.is_held = False
         self.trickles = False
+        self.at_once_bytes = 0
+        self.piece_bytes = 1
+        self.pause_s = 1.0
         self._target = port
         self._is_over = threading.Event()
         self._listener: socket.socket | None = None
@@ -66,21 +70,24 @@ class SlowLine:
             back.join()
 
     def _back(self, server: socket.socket, client: socket.socket) -> None:
+        passed = 0
         with suppress(OSError):
             while block := server.recv(_BLOCK_BYTES):
                 self._wait_while_held()
-                self._answer(client, block)
+                self._answer(client, block, max(0, self.at_once_bytes - passed))
+                passed += len(block)
         with suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
 
-    def _answer(self, client: socket.socket, block: bytes) -> None:
-        at = 0
+    def _answer(self, client: socket.socket, block: bytes, at_once_bytes: int) -> None:
+        client.sendall(block[:at_once_bytes])
+        at = at_once_bytes
         while at < len(block) and not self._is_over.is_set():
-            size = 1 if self.trickles else len(block) - at
+            size = self.piece_bytes if self.trickles else len(block) - at
             client.sendall(block[at : at + size])
             at += size
             if self.trickles:
-                time.sleep(1)
+                time.sleep(self.pause_s)
 
     def _wait_while_held(self) -> None:
         while self.is_held and not self._is_over.wait(0.05):
