@@ -13,11 +13,12 @@ from agent.core.log import Log
 from agent.daemon.following import Following
 from agent.daemon.hooks import Hooks
 from agent.daemon.notices import Notices
+from agent.daemon.unended import is_of_document, no_room
 from agent.model.commands import CommandRecord, Request
 from agent.model.leases import COORDINATOR
 from agent.model.outcome import Failure, Outcome, failure_of
 from agent.model.progress import Phase, Progress, eta_s
-from agent.model.states import State
+from agent.model.states import END_STATES, State
 from agent.model.status import EventLevel
 from agent.ports import NO_INSTRUMENTS, Boards, Instruments
 from agent.ports.work import CANCELED, Job, JobContext, JobError
@@ -85,15 +86,20 @@ class ActiveJob:
         One whose end could not be written down is none of those: it is run again, and finds
         what it has done.
 
-        Raises: LeaseLost, TransientError.
+        Raises: LeaseLost, TransientError; PermanentError if the document of the command takes no
+        end, however short.
         """
         if self._group is None:
             return
         error = self._group.error
         if isinstance(error, LeaseLost | TransientError):
             self._log.warning("the end of a job was not written", reason=error.message)
+        elif isinstance(error, PermanentError) and is_of_document(error):
+            raise error
         elif error is not None and not isinstance(error, Stopped):
             self._log.error("job died", error=repr(error), exc_info=error)
+            if self.record.state in END_STATES:
+                return
             failure = Failure(
                 code="internal_error",
                 message=f"the job died of {type(error).__name__}",
@@ -115,10 +121,18 @@ class ActiveJob:
             self._phase, self._phase_at = progress.phase, self._ports.clock.monotonic()
         left_s = eta_s(progress, self._ports.clock.monotonic() - self._phase_at)
         if self.record.state is State.RUNNING:
+            self._report(progress, left_s)
+        return progress, left_s
+
+    def _report(self, progress: Progress, left_s: float | None) -> None:
+        """Write the progress, unless the document has no room for it: the status tells it too."""
+        try:
             self._ports.boards.commands.report(
                 self.record.command_id, self._token, progress, left_s
             )
-        return progress, left_s
+        except PermanentError as error:
+            if not is_of_document(error):
+                raise
 
     def progress(self) -> Progress:
         """Return how far the job is."""
@@ -165,7 +179,7 @@ class ActiveJob:
             self._move(State.RUNNING)
             self._ports.hooks.before(self.record, self.request, self._stop)
         result = job.run()
-        self._ports.boards.commands.report(self.record.command_id, self._token, job.progress(), 0.0)
+        self._report(job.progress(), 0.0)
         passing(Point.COMMAND_BEFORE_FOLLOWING)
         self._ports.following.insert_after(self.record)
         self._conclude(State.DONE, result=result)
@@ -228,11 +242,18 @@ class ActiveJob:
             failure=failure,
         )
         begins = new is State.RUNNING
-        passing(Point.COMMAND_BEFORE_RUNNING if begins else Point.COMMAND_BEFORE_END)
-        if not self._ports.boards.commands.move(self.record, new, self._token, outcome):
+        try:
+            has_moved = self._write(new, outcome)
+        except PermanentError as error:
+            if begins or not is_of_document(error):
+                raise
+            failure = no_room(new, error)
+            new = State.FAILED if self.record.state is State.RUNNING else State.REJECTED
+            outcome = Outcome(coordinator=self._ports.agent, failure=failure)
+            has_moved = self._write(new, outcome)
+        if not has_moved:
             self._log.warning("command had moved on", to=new)
             return
-        passing(Point.COMMAND_RUNNING if begins else Point.COMMAND_ENDED)
         self.record = replace(self.record, state=new)
         if begins:
             self._log.info("job begun")
@@ -244,6 +265,14 @@ class ActiveJob:
         self._ports.boards.questions.remove(self.record.command_id)
         passing(Point.COMMAND_TASKS_GONE)
         self._ports.boards.notes.forget(self.record.command_id)
+
+    def _write(self, new: State, outcome: Outcome) -> bool:
+        begins = new is State.RUNNING
+        passing(Point.COMMAND_BEFORE_RUNNING if begins else Point.COMMAND_BEFORE_END)
+        has_moved = self._ports.boards.commands.move(self.record, new, self._token, outcome)
+        if has_moved:
+            passing(Point.COMMAND_RUNNING if begins else Point.COMMAND_ENDED)
+        return has_moved
 
     def _count(self, new: State, result: object) -> None:
         size_bytes = result.get("bytes") if isinstance(result, Mapping) else None

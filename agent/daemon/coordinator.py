@@ -25,6 +25,7 @@ from agent.daemon.gaps import GapBackups
 from agent.daemon.overview import Overview
 from agent.daemon.schedules import ScheduleDuty
 from agent.daemon.slots import Slots
+from agent.daemon.unended import Unended, is_of_document
 from agent.model.commands import CommandRecord
 from agent.model.leases import COORDINATOR, LEASE_S, Grant
 from agent.model.outcome import Failure, Outcome, cut
@@ -34,8 +35,6 @@ from agent.ports import Boards
 # The cluster's status is written at least this often; progress too.
 STATUS_S: Final = 2.0
 BUSY_S: Final = 0.5
-# What the server says of a document that has no room for the state of its command, for example.
-_OF_THE_DOCUMENT: Final = frozenset({"mongodb_refused", "bad_document", "document_too_large"})
 
 _BEFORE: Final = {
     State.ACCEPTED: Point.COMMAND_BEFORE_ACCEPTED,
@@ -77,7 +76,7 @@ class Coordinator:
         self._held: Held | None = None
         self._has_begun = False
         self._slots = Slots(ports.jobs)
-        self._refused: set[str] = set()
+        self._unended = Unended(ports.log)
         self._status_at = 0.0
 
     @property
@@ -115,7 +114,7 @@ class Coordinator:
         """Look once: keep or take the lease, run what is due, decide about every open command."""
         if not self._leads():
             return
-        self._slots.settle()
+        self._settle()
         if self._held is not None:
             self._ports.schedules.look(self._held)
         for _ in range(2):
@@ -195,27 +194,33 @@ class Coordinator:
 
     # -- commands
 
+    def _settle(self) -> None:
+        for record, error, failure in self._slots.settle():
+            self._unended.note(record, error, self._ports.clock.now(), failure)
+
     def _decisions(self) -> list[Decision]:
-        return decide(
-            self._ports.boards.commands.open_commands(),
+        records = self._ports.boards.commands.open_commands()
+        self._unended.keep(records)
+        # Their jobs have run, and must not take the turn of others again and again.
+        left, ended = self._unended.split(records)
+        decided = decide(
+            left,
             places=self._slots.places,
             now=self._ports.boards.status.server_now(),
             ttl_s=self._ports.ttl_s,
         )
+        return [*ended, *decided]
 
     def _carry_out_alone(self, decision: Decision, stop: Stop) -> None:
         """Carry out one decision; a document that takes no change must not stop the others."""
         try:
             self._carry_out(decision, stop)
         except PermanentError as error:
-            if error.code not in _OF_THE_DOCUMENT:
+            if not is_of_document(error):
                 raise
-            name = repr(decision.record.command_id)
-            if name not in self._refused:
-                self._refused.add(name)
-                self._ports.log.error(
-                    "command cannot be ended", id=cut(name), code=error.code, reason=error.message
-                )
+            self._unended.note(decision.record, error, self._ports.clock.now())
+        else:
+            self._unended.forget(decision.record)
 
     def _carry_out(self, decision: Decision, stop: Stop) -> None:
         match decision:
@@ -307,7 +312,7 @@ class Coordinator:
         self._ports.boards.commands.move(record, new, self._grant.token, outcome)
         passing(_AFTER.get(new, Point.COMMAND_ENDED))
         self._ports.log.info(
-            "command moved", id=str(record.command_id), to=new, code=failure and failure.code
+            "command moved", id=cut(str(record.command_id)), to=new, code=failure and failure.code
         )
         if new in END_STATES:
             self._ports.jobs.notices.command_ended(record, new, result=result, failure=failure)
@@ -330,7 +335,10 @@ class Coordinator:
         self._status_at = now
         notices = self._ports.jobs.notices
         status = self._ports.overview.look(
-            self._ports.agent, self._slots.report(), self._ports.schedules.timetable
+            self._ports.agent,
+            self._slots.report(),
+            self._ports.schedules.timetable,
+            self._unended.problems(),
         )
         self._ports.boards.status.write_cluster(
             replace(status, told=notices.told()), self._grant.token

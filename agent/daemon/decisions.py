@@ -3,12 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from agent.core.errors import PermanentError
 from agent.model.commands import Cancel, CommandRecord, Request, parse
 from agent.model.outcome import Failure, failure_of
 from agent.model.schedules import Run, is_superseded, run_of
 from agent.model.states import State
+
+# Of the 16 MiB of a document, the last is for what agents write into it.
+_MOST_BYTES: Final = 15 * 1024 * 1024
+# It stands in tasks, events and the status too.
+_LONGEST_ID: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +87,7 @@ def decide(
     for record in commands:
         try:
             _require_plain(record)
+            _require_room(record)
             request = parse(record.options)
         except PermanentError as error:
             decisions.append(Reject(record=record, failure=failure_of(error)))
@@ -104,6 +111,22 @@ def _require_plain(record: CommandRecord) -> None:
         raise PermanentError(
             "bad_command",
             f"{', '.join(record.odd)}: agents write this, and none can have written what is there",
+            hint="insert the command and its options, and nothing else",
+        )
+
+
+def _require_room(record: CommandRecord) -> None:
+    """Refuse what would leave no room for progress, result and error when it is too late."""
+    if len(str(record.command_id)) > _LONGEST_ID:
+        raise PermanentError(
+            "command_too_large",
+            f"an _id of more than {_LONGEST_ID} characters",
+            hint="leave the _id to the server",
+        )
+    if record.size_bytes > _MOST_BYTES:
+        raise PermanentError(
+            "command_too_large",
+            f"a document of {record.size_bytes} bytes has no room for what agents write into it",
             hint="insert the command and its options, and nothing else",
         )
 

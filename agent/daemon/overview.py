@@ -70,9 +70,13 @@ class Overview:
         )
 
     def look(
-        self, coordinator: str, running: Running | None, timetable: Timetable | None = None
+        self,
+        coordinator: str,
+        running: Running | None,
+        timetable: Timetable | None = None,
+        further: Sequence[Problem] = (),
     ) -> ClusterStatus:
-        """Return the status as of now."""
+        """Return the status as of now, with further problems of the coordinator's."""
         timetable = timetable or Timetable()
         ports = self._ports
         now = ports.status.server_now()
@@ -90,7 +94,7 @@ class Overview:
                 last_backup=ports.last_backup(),
             )
         )
-        found += ports.further()
+        found += [*ports.further(), *further]
         self._known = {(one.code, one.message): self._dated(one) for one in found}
         status = ClusterStatus(
             replset=ports.replset,

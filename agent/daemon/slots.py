@@ -2,10 +2,14 @@
 
 from typing import Final
 
+from agent.core.errors import PermanentError
 from agent.core.flow import Stop
 from agent.core.keeper import Held
 from agent.daemon.active import ActiveJob, JobPorts
 from agent.daemon.decisions import Places, Start
+from agent.daemon.unended import is_of_document, no_room
+from agent.model.commands import CommandRecord
+from agent.model.outcome import Failure
 from agent.model.status import Running
 
 # Jobs that write no data are short and wait for others most of the time; each has a thread.
@@ -50,12 +54,24 @@ class Slots:
         """Return the job of a command, if it runs."""
         return next((each for each in self._active if each.record.command_id == command_id), None)
 
-    def settle(self) -> None:
-        """Let go of the jobs that have ended. Raises: LeaseLost, TransientError: call again."""
+    def settle(self) -> list[tuple[CommandRecord, PermanentError, Failure]]:
+        """Let go of the jobs that have ended; return those whose end their documents do not take.
+
+        With each its error, and the failure that is still to be written. Raises: LeaseLost,
+        TransientError: call again.
+        """
+        left = []
         for active in tuple(self._active):
-            if not active.is_alive:
+            if active.is_alive:
+                continue
+            try:
                 active.settle()
-                self._active.remove(active)
+            except PermanentError as error:
+                if not is_of_document(error):
+                    raise
+                left.append((active.record, error, no_room(None, error)))
+            self._active.remove(active)
+        return left
 
     def end(self, reason: str) -> None:
         """Ask all jobs to stop, and let go of them."""

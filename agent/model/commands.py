@@ -263,6 +263,7 @@ class CommandRecord:
 
     ``created_at`` is when it was inserted, as well as that can be told. ``odd`` are fields of
     agents as they lie there, of which no agent can have written one: such a command is refused.
+    ``size_bytes`` is that of the whole document, as long as it has no state.
     """
 
     command_id: object
@@ -271,6 +272,7 @@ class CommandRecord:
     created_at: datetime | None
     token: int
     odd: Mapping[str, object] = field(default_factory=dict)
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bson import Int64, ObjectId
+from bson import Int64, ObjectId, encode
 from pymongo import DESCENDING
 from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
@@ -238,6 +238,7 @@ def _record(found: Mapping[str, Any]) -> CommandRecord:
         created_at=created_at if isinstance(created_at, datetime) else None,
         token=_token(found),
         odd=odd,
+        size_bytes=len(encode(found)) if found.get("state") is None else 0,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import Code, DatetimeMS, Int64, MinKey
+from bson import Code, DatetimeMS, Int64, MinKey, encode
 
 from tests.property.hostile import ODD
 from tests.system.protected import END_STATES, WITHOUT_ARCHIVE, Protected, error_of, protected
@@ -115,6 +115,49 @@ def test_a_command_may_have_any_id(cluster: Protected, order: object) -> None:
         60,
         message="the command is done",
     )
+
+
+FULL_BYTES = 16 * 1024 * 1024
+
+
+def _filled(order: str, left_bytes: int, **fields: Any) -> dict[str, Any]:
+    """Return a verify of which a server takes no more than so many bytes more."""
+    document = {"_id": order, "command": "verify", "backup": "", **fields}
+    room = FULL_BYTES - left_bytes - len(encode(document))
+    return {**document, "backup": "x" * room}
+
+
+@pytest.mark.parametrize(
+    ("left_bytes", "state"),
+    [
+        pytest.param(400_000, None, id="room for an answer"),
+        pytest.param(10, None, id="no room for a state"),
+        # Enough to say that it runs, and too little to say how it ended.
+        pytest.param(200, "accepted", id="no room for an end"),
+    ],
+)
+def test_a_command_without_room_for_its_answer_is_rejected_or_told(
+    cluster: Protected, left_bytes: int, state: str | None
+) -> None:
+    """It never ends the agent nor holds up others; it goes when somebody deletes it."""
+    order = f"full {left_bytes}"
+    fields = {} if state is None else {"state": state}
+    _put(cluster, "commands", _filled(order, left_bytes, **fields))
+    commands = cluster.control["commands"]
+
+    def told() -> str:
+        status = cluster.control["status"].find_one({"_id": "cluster"}) or {}
+        problems = status.get("problems", ())
+        return "".join(p["hint"] for p in problems if p["code"] == "command_cannot_end")
+
+    if left_bytes > FULL_BYTES // 100:
+        is_rejected = {"_id": order, "state": "rejected", "error.code": "command_too_large"}
+        eventually(lambda: commands.count_documents(is_rejected), 60, message="it is rejected")
+    else:
+        eventually(lambda: order in told(), 60, message="the status names it, and the mend")
+    _check_alive(cluster)
+    commands.delete_one({"_id": order})
+    eventually(lambda: not told(), 30, message="the problem is gone")
 
 
 SOUND: tuple[dict[str, Any], ...] = (

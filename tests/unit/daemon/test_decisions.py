@@ -1,7 +1,11 @@
 """What the coordinator does with the commands it finds."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 from agent.daemon.decisions import (
     Accept,
@@ -42,6 +46,15 @@ def _decide(*records: CommandRecord, places: Places = FREE) -> list[tuple[type[D
 
 
 BACKUP = {"command": "backup"}
+
+
+@pytest.mark.parametrize("changes", [{"size_bytes": 15_800_000}, {"command_id": "x" * 1001}])
+def test_what_leaves_no_room_for_an_answer_is_rejected(changes: dict[str, Any]) -> None:
+    """Before it is accepted: later its end could not be written."""
+    record = replace(_record(1, None, BACKUP), **changes)
+    (found,) = decide([record], places=FREE, now=NOW, ttl_s=3600)
+    assert isinstance(found, Reject)
+    assert "command_too_large" == found.failure.code
 
 
 def test_a_new_command_is_accepted_and_the_oldest_accepted_one_starts() -> None:
