@@ -59,10 +59,21 @@ def _ids(client: Client, collection: str) -> set[str]:
 def _keep(
     client: Client, place: Namespace, present: Namespace, ids: Iterable[str], *, replace: bool
 ) -> None:
-    wanted = {"_id": {"$in": sorted(ids)}}
+    kept = sorted(ids)
     stored = raw_database(client, present.database)[present.collection]
     temporary = client[place.database][place.collection]
-    now: list[RawBSONDocument] = list(stored.find(wanted)) if replace else []
-    temporary.delete_many(wanted)
+    now: list[RawBSONDocument] = list(stored.find({"_id": {"$in": kept}})) if replace else []
+    temporary.delete_many({"$or": [{"_id": {"$in": kept}}, {"$expr": _named_otherwise(present)}]})
     if now:
         temporary.insert_many(now)
+
+
+def _named_otherwise(present: Namespace) -> dict[str, Any]:
+    """Return what is true of a document whose ``_id`` is not that of its user or role.
+
+    The merge goes by the names inside: such a one could take the place of any other.
+    """
+    name = "$user" if present.collection == USERS else "$role"
+    texts = {"$and": [{"$eq": [{"$type": each}, "string"]} for each in ("$db", name)]}
+    proper = {"$concat": ["$db", ".", name]}
+    return {"$ne": ["$_id", {"$cond": [texts, proper, None]}]}
