@@ -76,7 +76,10 @@ def _seconds(value: Any) -> int | None:
     return int(value) if isinstance(value, int | float) else None
 
 
-def _create(database: str, uuid: bytes, command: RawBSONDocument) -> Create:
+def _create(database: str, uuid: bytes, command: RawBSONDocument) -> Create | Strange:
+    if "viewOn" in command:
+        # Servers write down a new view as a document of system.views.
+        return Strange("the creation of a view")
     id_index = command.get("idIndex")
     return Create(
         uuid=uuid,

@@ -5,12 +5,15 @@ that byte for byte stands beside as base64 too (``options_bson``, ``indexes_bson
 and that one counts.
 """
 
+from collections import Counter
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
 from agent.codec import extended_json
 from agent.codec import manifest_fields as read
+from agent.codec.documents import field
 from agent.codec.manifest_fields import Fields, parse_object, refused
 from agent.core.errors import PermanentError
 from agent.model.catalogue import Collection, Identity, Kind, Traits
@@ -23,6 +26,10 @@ _KINDS: Final[dict[str, Kind]] = {
     "timeseries": "timeseries",
 }
 _MS: Final = 1000
+# Documents and bytes of a whole backup: what many of these add up to still fits everywhere.
+_LARGEST_SUM: Final = 2**53
+# What people gave to a backup was in one document, and goes into one of the catalogue.
+_WORDS_MAX_BYTES: Final = 16 * 1024 * 1024 - 64 * 1024
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -89,7 +96,25 @@ def decode(body: bytes) -> Manifest:
         copies=fields.many("collections", _read_copy),
     )
     fields.end()
+    _require_sane(manifest, fields.path("collections"))
     return manifest
+
+
+def _require_sane(manifest: Manifest, path: str) -> None:
+    """Refuse what each collection may say for itself, and not all of them together."""
+    collections = [copy.collection for copy in manifest.copies]
+    names = Counter(each.namespace for each in collections)
+    uuids = Counter(each.uuid for each in collections if each.uuid)
+    for number, each in enumerate(collections):
+        if names[each.namespace] > 1:
+            raise refused(f"{path}[{number}].namespace", "another collection has the same")
+        if uuids[each.uuid] > 1:
+            raise refused(f"{path}[{number}].uuid", "another collection has the same")
+    if max(manifest.docs, manifest.bytes, manifest.stored_bytes) > _LARGEST_SUM:
+        raise refused(path, "the sums of all are larger than any storage")
+    words = (manifest.note, *manifest.nodes, *manifest.namespaces, *chain(*manifest.tags.items()))
+    if sum(len(word.encode()) for word in words) > _WORDS_MAX_BYTES:
+        raise refused("note", "it, tags, nodes and namespaces are too long for the catalogue")
 
 
 def _read_identity(fields: Fields) -> Identity:
@@ -103,6 +128,8 @@ def _read_identity(fields: Fields) -> Identity:
 
 def _read_tags(value: object, path: str) -> dict[str, str]:
     inner = read.fields(value, path)
+    if any("\0" in name for name in inner.names()):
+        raise refused(path, "a name has a NUL")
     return {read.text(name, path): inner.get(name, read.text) for name in inner.names()}
 
 
@@ -163,6 +190,8 @@ def _read_copy(value: object, path: str) -> Copy:
         raise refused(fields.path("uuid"), "a collection has one, a view has none")
     if copy.chunks and not copy.collection.has_data:
         raise refused(fields.path("chunks"), "a view has no data")
+    if copy.collection.has_data and (kind := _kind_of_options(copy.collection)):
+        raise refused(fields.path("options"), f"they make a {kind} of what has data of its own")
     if list(copy.read_at) != sorted(copy.read_at):
         raise refused(fields.path("read_at"), "the times do not ascend")
     if docs != copy.docs:
@@ -170,6 +199,14 @@ def _read_copy(value: object, path: str) -> Copy:
     if size != copy.bytes:
         raise refused(fields.path("bytes"), f"the chunks have {copy.bytes}")
     return copy
+
+
+def _kind_of_options(collection: Collection) -> str:
+    """Return what else than a collection a server would make by these options."""
+    if field(collection.options, "viewOn") is not None:
+        return "view"
+    is_series = field(collection.options, "timeseries") is not None
+    return "time series" if is_series and not collection.namespace.is_buckets else ""
 
 
 def _read_kind(value: object, path: str) -> Kind:

@@ -100,12 +100,14 @@ def arrange(
     """
     collections = tuple(collections)
     placed = _placed(collections, wish)
+    definitions = _definitions(collections, wish)
+    _check_twice(collections)
     _check_collisions(placed)
     _check_names(placed, surroundings.control_database)
-    _check_definitions(collections, wish, surroundings.control_database)
+    _check_definitions(definitions, surroundings.control_database)
     _check_views(collections, wish)
     existing = existing_names(surroundings.existing)
-    _check_database_case(placed, surroundings)
+    _check_database_case((*placed, *definitions), surroundings)
     there = {each.namespace: each for each in existing}
     replaced = tuple(there[each.target] for each in placed if each.target in there)
     if replaced and not wish.overwrite:
@@ -148,7 +150,8 @@ def _placed(collections: Iterable[Collection], wish: Wish) -> tuple[Placed, ...]
     found: dict[Namespace, Placed] = {}
     for each in collections:
         source = each.namespace
-        if source.is_users_or_roles or source.is_views:
+        # A view of such a name is none of these, and has no business to be there.
+        if each.has_data and (source.is_users_or_roles or source.is_views):
             continue
         target = wish.target(source)
         if target is None:
@@ -156,6 +159,27 @@ def _placed(collections: Iterable[Collection], wish: Wish) -> tuple[Placed, ...]
         kind: VisibleKind = "timeseries" if source.is_buckets else each.kind
         found[source.visible] = Placed(source=source.visible, target=target.visible, kind=kind)
     return tuple(found[name] for name in sorted(found))
+
+
+def _definitions(collections: Iterable[Collection], wish: Wish) -> tuple[Placed, ...]:
+    found = ((each.namespace, wish.target(each.namespace)) for each in collections)
+    return tuple(
+        Placed(source=source, target=target, kind="view")
+        for source, target in found
+        if target is not None and source.is_views
+    )
+
+
+def _check_twice(collections: Iterable[Collection]) -> None:
+    """Refuse two of one name: the second would take the place of the first."""
+    counts = Counter(each.namespace for each in collections)
+    twice = next((name for name, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise PermanentError(
+            "rename_collides",
+            f"{counts[twice]} collections or views would be restored to {twice}",
+            hint="the backup or its oplog is damaged; restore to another time, or another backup",
+        )
 
 
 def _check_collisions(placed: Sequence[Placed]) -> None:
@@ -174,31 +198,34 @@ def _check_collisions(placed: Sequence[Placed]) -> None:
 def _check_names(placed: Sequence[Placed], control_database: str) -> None:
     for each in placed:
         name = each.target
-        length = len(str(name.buckets if each.kind == "timeseries" else name).encode())
-        forbidden = _FORBIDDEN_IN_DATABASE & set(name.database)
         if not is_backed_up(name, control_database):
             raise _bad_target(each, "it does not belong to users' data")
-        if name.collection.startswith("system.") and name.collection != STORED_JAVASCRIPT:
+        is_javascript = name.collection == STORED_JAVASCRIPT and each.kind == "collection"
+        if name.collection.startswith("system.") and not is_javascript:
             raise _bad_target(each, "names that begin with system. belong to the server")
-        if forbidden or not name.collection or "$" in name.collection or "\0" in name.collection:
-            raise _bad_target(each, "it holds characters that the server refuses")
-        if len(name.database.encode()) > _DATABASE_MAX_BYTES or length > _NAMESPACE_MAX_BYTES:
-            raise _bad_target(
-                each,
-                f"a database may have {_DATABASE_MAX_BYTES} bytes and a namespace "
-                f"{_NAMESPACE_MAX_BYTES}, it has {length}",
-            )
+        _check_text(each)
 
 
-def _check_definitions(
-    collections: Iterable[Collection], wish: Wish, control_database: str
-) -> None:
+def _check_text(placed: Placed) -> None:
+    name = placed.target
+    length = len(str(name.buckets if placed.kind == "timeseries" else name).encode())
+    forbidden = _FORBIDDEN_IN_DATABASE & set(name.database)
+    if forbidden or not name.collection or "$" in name.collection or "\0" in name.collection:
+        raise _bad_target(placed, "it holds characters that the server refuses")
+    if len(name.database.encode()) > _DATABASE_MAX_BYTES or length > _NAMESPACE_MAX_BYTES:
+        raise _bad_target(
+            placed,
+            f"a database may have {_DATABASE_MAX_BYTES} bytes and a namespace "
+            f"{_NAMESPACE_MAX_BYTES}, it has {length}",
+        )
+
+
+def _check_definitions(definitions: Iterable[Placed], control_database: str) -> None:
     """Refuse definitions of views where no user has any: they would be loaded there first."""
-    for each in collections:
-        target = wish.target(each.namespace) if each.namespace.is_views else None
-        if target is not None and not is_backed_up(target, control_database):
-            refused = Placed(source=each.namespace, target=target, kind="view")
-            raise _bad_target(refused, "it does not belong to users' data")
+    for each in definitions:
+        if not is_backed_up(each.target, control_database):
+            raise _bad_target(each, "it does not belong to users' data")
+        _check_text(each)
 
 
 def _bad_target(placed: Placed, reason: str) -> PermanentError:

@@ -175,7 +175,8 @@ class ReplayLimits:
     namespace (of time series: the bucket collection's) whether the restore wants it: never of
     the control database's, as to server databases and temporaries it need not care. It must
     say so of all that the workspace holds at the start, but for ``followed``: the UUIDs of
-    collections that are followed under whatever name, because they get a wanted one.
+    collections that are followed under whatever name, because they get a wanted one. Nothing is
+    followed that only passes through ``closed`` databases.
     """
 
     until: ClusterTime
@@ -183,6 +184,7 @@ class ReplayLimits:
     catalogue_at: ClusterTime
     selects: Callable[[Namespace], bool]
     followed: frozenset[bytes] = frozenset()
+    closed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,13 +202,16 @@ class ReplayResult:
     reached: ClusterTime
 
 
-def is_passing(namespace: Namespace, *, is_temporary: bool) -> bool:
+def is_passing(
+    namespace: Namespace, *, is_temporary: bool, closed: frozenset[str] = frozenset()
+) -> bool:
     """Whether a new collection may get its true name only by a later rename.
 
     ``$out`` makes temporary ones; so do the server's renames across databases and our own
-    restores. They are followed whatever the selection says of the name they have now.
+    restores. They are followed whatever the selection says of the name they have now, but for
+    those in databases of a server and in ``closed`` ones.
     """
-    if namespace.database in _SERVER_DATABASES:
+    if namespace.database in _SERVER_DATABASES | closed:
         return False
     return (
         is_temporary

@@ -1,7 +1,9 @@
 """What a restore will do, decided before anything is touched: pure."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from agent.core.errors import PermanentError
 from agent.model.arrangement import Arrangement, Surroundings, Wish, arrange, some
@@ -10,6 +12,8 @@ from agent.model.cluster_time import ClusterTime
 from agent.model.coverage import Archived
 from agent.model.manifest import Copy, Manifest
 from agent.model.names import Namespace
+
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,4 +237,4 @@ def _is_users(copy: Copy) -> bool:
 
 
 def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
+    return tuple(int(part) for part in text.split(".")[:2] if _NUMBER.fullmatch(part))

@@ -10,6 +10,7 @@ from pymongo.errors import OperationFailure
 from agent.codec import documents, framing
 from agent.core.errors import PermanentError, TransientError
 from agent.model.names import BUCKETS_PREFIX, STORED_JAVASCRIPT, Namespace
+from agent.model.outcome import cut
 from agent.mongo.authorization import merge
 from agent.mongo.connect import RAW, Client
 from agent.mongo.errors import (
@@ -20,14 +21,12 @@ from agent.mongo.errors import (
     translated,
 )
 from agent.mongo.insert import MAJORITY, check_write_concern, raw_database
-from agent.mongo.target import entry_of
+from agent.mongo.target import entry_of, options_of
 from agent.ports import SwitchTarget, ViewRule
 
 # While a rename waits for open transactions, writers of the target wait for the rename.
 _RENAME_MS: Final = 2_000
 _UUID_SUBTYPE: Final = 4
-# In the definition of a view: its name, and what would give it another one.
-_NO_OPTIONS: Final = frozenset({"_id", "create"})
 
 
 class MongoSwitch:
@@ -111,7 +110,7 @@ class MongoSwitch:
         found = []
         with translated():
             for each in self._client[place.database][place.collection].find({}, {"viewOn": 1}):
-                rule = ViewRule(name=Namespace.parse(str(each["_id"])), on=str(each["viewOn"]))
+                rule = _view_rule(each)
                 if not rule.on.startswith(BUCKETS_PREFIX):
                     found.append(rule)
         return tuple(sorted(found, key=lambda rule: rule.name))
@@ -124,7 +123,8 @@ class MongoSwitch:
             found = definitions.find_one({"_id": str(rule.name)})
             if found is None:
                 raise PermanentError("collection_gone", f"{place} no longer defines {rule.name}")
-            options = {name: value for name, value in found.items() if name not in _NO_OPTIONS}
+            options = options_of(found)
+            options.pop("_id")
             command = {
                 "create": target.collection,
                 **options,
@@ -177,6 +177,18 @@ class MongoSwitch:
         ]
         with translated():
             return tuple(_transaction(each) for each in self._client.admin.aggregate(stages))
+
+
+def _view_rule(found: Mapping[str, Any]) -> ViewRule:
+    name, on = found["_id"], found.get("viewOn")
+    # Not isinstance: code is a text too.
+    if type(name) is not str or type(on) is not str or not on or "." not in name:
+        raise PermanentError(
+            "bad_view",
+            f"the definition of the view {cut(repr(name))} says not what it reads",
+            hint="no server wrote it; restore without its database, or another backup",
+        )
+    return ViewRule(name=Namespace.parse(name), on=on)
 
 
 def _transaction(operation: Mapping[str, Any]) -> str:

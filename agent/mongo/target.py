@@ -24,8 +24,33 @@ _TEMPORARY: Final = (
     f"^({BUCKETS_PREFIX.replace('.', '[.]')})?{TEMPORARY_PREFIX.replace('.', '[.]')}"
 )
 # An expiry would delete documents while they are being loaded, with no index needed for it.
-# And no server lists the name of the command, which would give the collection another name.
-_LEFT_OUT: Final = frozenset({"expireAfterSeconds", "create"})
+_EXPIRY: Final = "expireAfterSeconds"
+# What any command takes beside its own options, as in the server's idl/generic_argument.idl, and
+# what makes another collection, or one that ends with its primary: no server lists any of it.
+_NO_OPTIONS: Final = frozenset({
+    "apiDeprecationErrors",
+    "apiStrict",
+    "apiVersion",
+    "autocommit",
+    "clientOperationKey",
+    "comment",
+    "coordinator",
+    "create",
+    "databaseVersion",
+    "help",
+    "lsid",
+    "maxTimeMS",
+    "maxTimeMSOpOnly",
+    "mayBypassWriteBlocking",
+    "readConcern",
+    "shardVersion",
+    "startTransaction",
+    "stmtId",
+    "temp",
+    "txnNumber",
+    "txnRetryCounter",
+    "writeConcern",
+})
 
 
 class MongoTarget:
@@ -49,11 +74,8 @@ class MongoTarget:
 
     def create(self, place: Namespace, collection: Collection) -> bytes:
         """Create a temporary collection with the source's options, and return its UUID."""
-        options = {
-            name: value
-            for name, value in RawBSONDocument(collection.options, RAW).items()
-            if name not in _LEFT_OUT
-        }
+        options = options_of(RawBSONDocument(collection.options, RAW))
+        options.pop(_EXPIRY, None)
         command = {"create": place.collection, **options, "writeConcern": MAJORITY}
         with translated():
             try:
@@ -112,6 +134,15 @@ class MongoTarget:
                     raise
                 return
         check_write_concern(answer)
+
+
+def options_of(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the command that makes a collection or view may take of a stored definition."""
+    return {
+        name: value
+        for name, value in stored.items()
+        if name not in _NO_OPTIONS and not name.startswith("$")
+    }
 
 
 def entry_of(client: Client, namespace: Namespace) -> Mapping[str, Any] | None:

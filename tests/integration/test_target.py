@@ -205,6 +205,25 @@ def test_create_leaves_expiry_out_and_begins_anew(target: MongoTarget) -> None:
     assert target.count(PLACE) == 0
 
 
+def test_a_stored_definition_gives_no_other_name(
+    replica_set: ReplicaSet, target: MongoTarget
+) -> None:
+    """A name or a time limit among stored options or in a view's definition has no effect."""
+    stray = {"create": "stray", "maxTimeMS": 1, "$db": "admin", "temp": True}
+    target.create(PLACE, source({**stray, "validationLevel": "moderate"}))
+    view = {"_id": "shop.v", "viewOn": "a", "pipeline": [], **stray}
+    target.load(PLACE, bson.encode(view), in_order=False, again=False)
+    switch = MongoSwitch(replica_set.client())
+    (rule,) = switch.views(PLACE)
+    switch.put_view(PLACE, rule, Namespace("shop", "w"), "b")
+
+    found = {each["name"]: each for each in replica_set.client().shop.list_collections()}
+    assert {PLACE.collection, "w", "system.views"} == set(found)
+    assert {"validationLevel": "moderate"} == found[PLACE.collection]["options"]
+    assert {"viewOn": "b", "pipeline": []} == found["w"]["options"]
+    assert "stray" not in replica_set.client().admin.list_collection_names()
+
+
 def test_temporaries_are_told_from_others(replica_set: ReplicaSet, target: MongoTarget) -> None:
     """Only names of ours count; dropping is repeatable, buckets included."""
     buckets = temporary("metrics", 7, 1, buckets=True)

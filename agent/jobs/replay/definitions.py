@@ -25,6 +25,7 @@ from agent.model.replay import (
     is_passing,
     just_before,
     restore_before,
+    unknown_entry,
 )
 from agent.ports import ReplayTarget
 
@@ -124,7 +125,9 @@ class Definitions:
         return None
 
     def _create(self, time: ClusterTime, create: Create) -> bool:
-        passing = is_passing(create.namespace, is_temporary=create.is_temporary)
+        passing = is_passing(
+            create.namespace, is_temporary=create.is_temporary, closed=self._limits.closed
+        )
         # One that has its true name is in the manifest, or was dropped before that was made.
         is_listed = time <= self._limits.catalogue_at and not passing
         if is_listed or self._workspace.find(create.uuid) is not None:
@@ -180,6 +183,11 @@ class Definitions:
             if not is_listed and self._wants(rename.target):
                 self._unknown[rename.uuid] = (time, rename.target)
             return replaced
+        home = piece.collection.namespace.database
+        if rename.target.database != home:
+            # The server copies into another database, and writes that down instead.
+            what = f"a rename of {piece.collection.namespace} to {rename.target}"
+            raise unknown_entry(time, what)
         self._workspace.move(piece, rename.target)
         if not rename.stays_temporary:
             self._temporary.discard(rename.uuid)

@@ -52,6 +52,7 @@ def replay_oplog(
         catalogue_at=manifest.catalogue_at,
         selects=_Chosen(plan, ports.control_database).wants,
         followed=plan.followed,
+        closed=frozenset({ports.control_database}),
     )
     progress.update(lambda old: replace(old, done_bytes=0, total_bytes=stretch.stored_bytes))
     feed = archive_of(ports, manifest).feed(stretch, context.stop)

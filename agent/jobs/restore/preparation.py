@@ -37,12 +37,24 @@ def check_matches(ports: RestorePorts, workspace: Workspace, wish: Wish) -> None
 def _definitions(
     ports: RestorePorts, workspace: Workspace
 ) -> Mapping[Namespace, tuple[ViewRule, ...]]:
-    """Return the views in each collection of definitions."""
-    return {
+    """Return the views in each collection of definitions: those of its own database.
+
+    Raises: PermanentError ``bad_view``.
+    """
+    found = {
         piece.collection.namespace: ports.switch.views(piece.place)
         for piece in workspace
         if piece.collection.namespace.is_views
     }
+    for home, rules in found.items():
+        for rule in rules:
+            if rule.name.database != home.database:
+                raise PermanentError(
+                    "bad_view",
+                    f"{home} defines the view {rule.name}, which is not of its database",
+                    hint="no server wrote it; restore without its database, or another backup",
+                )
+    return found
 
 
 def prepare(
