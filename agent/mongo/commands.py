@@ -9,7 +9,7 @@ from pymongo import DESCENDING
 from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
-from agent.core.errors import LeaseLost, PermanentError
+from agent.core.errors import PermanentError
 from agent.model.commands import AGENT_FIELDS, CommandRecord, Ended
 from agent.model.leases import COORDINATOR
 from agent.model.outcome import Failure, Outcome
@@ -20,6 +20,7 @@ from agent.mongo.connect import Document
 from agent.mongo.control import COMMANDS
 from agent.mongo.documents import LARGEST_TOKEN, from_bson, readable, to_bson
 from agent.mongo.errors import translated
+from agent.mongo.fences import why
 from agent.ports import CommandBoard
 
 _ENDED: Document = {"state": {"$in": [str(state) for state in END_STATES]}}
@@ -84,7 +85,7 @@ class MongoCommands:
             return False
         seen = _token(found)
         if seen > token:
-            raise LeaseLost(COORDINATOR)
+            raise why(self._commands, command_id, lease=COORDINATOR)
         return seen == token and found.get("state") == new
 
     @translated()
@@ -115,7 +116,7 @@ class MongoCommands:
         if written.matched_count == 0:
             found = self._commands.find_one(_is(command_id), {"lease_token": True})
             if found is not None and _token(found) > token:
-                raise LeaseLost(COORDINATOR)
+                raise why(self._commands, command_id, lease=COORDINATOR)
 
     @translated()
     def insert(self, options: Mapping[str, object]) -> object:

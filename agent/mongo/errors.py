@@ -23,6 +23,7 @@ from agent.core.errors import AgentError, ConfigError, PermanentError, Transient
 from agent.mongo.refusals import refusals
 
 UNAUTHORIZED: Final = 13
+TYPE_MISMATCH: Final = 14
 LOGIN_FAILED: Final = 18
 NAMESPACE_NOT_FOUND: Final = 26
 CURSOR_NOT_FOUND: Final = 43

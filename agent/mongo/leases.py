@@ -1,5 +1,7 @@
 """Leases by the server's clock, with tokens from the cluster's."""
 
+from typing import Final
+
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.synchronous.collection import Collection
@@ -14,7 +16,20 @@ from agent.mongo.errors import translated
 from agent.ports import LeaseStore
 
 _GRANT = {"token": {"$type": "timestamp"}, "renewed_at": True}
-_IS_OVER = {"$lte": [{"$add": ["$renewed_at", "$duration_ms"]}, "$$NOW"]}
+# No lease lasts so long, and no two servers' clocks differ by so much.
+_LONGEST_MS: Final = 600_000
+_IS_NUMBER = {"$in": [{"$type": "$duration_ms"}, ["int", "long", "double"]]}
+_IS_DURATION = {"$and": [{"$gte": ["$duration_ms", 0]}, {"$lte": ["$duration_ms", _LONGEST_MS]}]}
+_IS_LATE = {"$lte": ["$renewed_at", {"$subtract": ["$$NOW", "$duration_ms"]}]}
+_IS_AHEAD = {"$gt": ["$renewed_at", {"$add": ["$$NOW", _LONGEST_MS]}]}
+# Over is also what people made of it, so that nobody would ever lead again.
+_IS_OVER: Final[Document] = {
+    "$cond": [
+        {"$and": [{"$eq": [{"$type": "$renewed_at"}, "date"]}, _IS_NUMBER, _IS_DURATION]},
+        {"$or": [_IS_LATE, _IS_AHEAD]},
+        True,
+    ]
+}
 
 
 class MongoLeases:

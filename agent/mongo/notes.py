@@ -3,17 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 from bson import Int64, ObjectId
+from bson.errors import BSONError
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
-from agent.core.errors import LeaseLost, TransientError
+from agent.core.errors import PermanentError, TransientError
 from agent.model.leases import COORDINATOR
+from agent.model.outcome import cut
 from agent.mongo import bodies
 from agent.mongo.connect import Document
 from agent.mongo.control import TASKS
 from agent.mongo.errors import translated
+from agent.mongo.fences import why
 from agent.ports import JobNotes
 
 
@@ -25,12 +28,21 @@ class MongoNotes:
 
     @translated()
     def load(self, job: object) -> Mapping[str, object] | None:
-        """Return the notes of a job, if there are any."""
+        """Return the notes of a job, if there are any.
+
+        Raises: PermanentError ``bad_notes``.
+        """
         head = self._tasks.find_one(_is(job))
         if head is None:
             return None
-        notes = bodies.read(self._tasks, head["body"])
+        try:
+            notes = bodies.read(self._tasks, head["body"])
+        except (LookupError, TypeError, ValueError, BSONError) as error:
+            raise _bad(job, repr(error)) from error
         if notes is None:
+            # Notes that are replaced have a new body before the old one goes.
+            if self._tasks.find_one(_is(job)) == head:
+                raise _bad(job, "what they name is not there")
             raise TransientError("notes_replaced", "the notes were replaced while they were read")
         return notes
 
@@ -48,7 +60,8 @@ class MongoNotes:
             )
         except DuplicateKeyError as error:  # there are notes, with a larger token
             bodies.remove(self._tasks, [body])
-            raise LeaseLost(COORDINATOR) from error
+            place = _is(job)["_id"]
+            raise why(self._tasks, place, lease=COORDINATOR, field="token") from error
         if old is not None:
             bodies.remove(self._tasks, [old["body"]])
 
@@ -65,7 +78,16 @@ class MongoNotes:
     @translated()
     def jobs(self) -> Sequence[object]:
         """Return the jobs that have notes."""
-        return [head["job"] for head in self._tasks.find({"kind": "notes"}, {"job": True})]
+        found = self._tasks.find({"kind": "notes"}, {"job": True})
+        return [head["job"] for head in found if "job" in head]
+
+
+def _bad(job: object, reason: str) -> PermanentError:
+    return PermanentError(
+        "bad_notes",
+        f"the notes of the job {cut(repr(job))} in {TASKS} cannot be read: {cut(reason)}",
+        hint="insert the command again; a restore with overwrite: true",
+    )
 
 
 def _is(job: object) -> Document:

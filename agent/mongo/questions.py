@@ -9,13 +9,13 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
-from agent.core.errors import LeaseLost
 from agent.model.check import Finding
 from agent.model.leases import COORDINATOR
 from agent.mongo.connect import Document
 from agent.mongo.control import TASKS
 from agent.mongo.documents import readable
 from agent.mongo.errors import translated
+from agent.mongo.fences import why
 from agent.ports import QuestionBoard
 
 _KIND: Final = "question"
@@ -46,13 +46,14 @@ class MongoQuestions:
                     upsert=True,
                 )
             except DuplicateKeyError as error:  # it is there, with a larger token
-                raise LeaseLost(COORDINATOR) from error
+                place = _is(job, agent)["_id"]
+                raise why(self._tasks, place, lease=COORDINATOR, field="token") from error
 
     @translated()
     def waiting(self, agent: str) -> Sequence[object]:
         """Return the jobs that wait for this agent's answer."""
         found = self._tasks.find({"kind": _KIND, "agent": agent, "findings": None}, {"job": True})
-        return [each["job"] for each in found]
+        return [each["job"] for each in found if "job" in each]
 
     @translated()
     def answer(self, job: object, agent: str, findings: Sequence[Finding]) -> None:
@@ -78,7 +79,7 @@ class MongoQuestions:
         """Return the jobs that have questions."""
         found: list[object] = []
         for each in self._tasks.find({"kind": _KIND}, {"job": True}):
-            if each["job"] not in found:
+            if "job" in each and each["job"] not in found:
                 found.append(each["job"])
         return found
 

@@ -8,7 +8,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
-from agent.core.errors import LeaseLost, TransientError
+from agent.core.errors import TransientError
 from agent.model.leases import COORDINATOR
 from agent.model.outcome import Failure
 from agent.model.roles import Authorization, RoleCommands, RoleState
@@ -16,6 +16,7 @@ from agent.mongo.connect import Document
 from agent.mongo.control import ROLE, STATUS
 from agent.mongo.documents import readable
 from agent.mongo.errors import translated
+from agent.mongo.fences import is_larger, why
 from agent.ports import RoleBoard
 
 # One may be completed or removed between not being allowed to begin and looking for it.
@@ -99,8 +100,8 @@ class MongoRoles:
     def _unfenced(self, authorization: str, token: int) -> Mapping[str, Any] | None:
         """Return the document that did not match. Raises: LeaseLost."""
         found = self._status.find_one({"_id": _id(authorization)})
-        if found is not None and found.get("lease_token", 0) > token:
-            raise LeaseLost(COORDINATOR)
+        if found is not None and is_larger(found, token):
+            raise why(self._status, found["_id"], lease=COORDINATOR)
         return found
 
 

@@ -9,7 +9,6 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
-from agent.core.errors import LeaseLost
 from agent.model.coverage import Recoverable, Span
 from agent.model.leases import COORDINATOR
 from agent.model.status import (
@@ -28,6 +27,7 @@ from agent.mongo.connect import Document
 from agent.mongo.control import STATUS
 from agent.mongo.documents import cluster_time, readable, timestamp
 from agent.mongo.errors import translated
+from agent.mongo.fences import why
 from agent.ports import StatusBoard
 
 _CLUSTER = "cluster"
@@ -55,7 +55,7 @@ class MongoStatus:
                 {"_id": _CLUSTER, "lease_token": {"$lte": token}}, _replace(document), upsert=True
             )
         except DuplicateKeyError as error:  # it is there, with a larger token
-            raise LeaseLost(COORDINATOR) from error
+            raise why(self._status, _CLUSTER, lease=COORDINATOR) from error
 
     @translated()
     def problems(self) -> Sequence[Problem]:
@@ -69,7 +69,8 @@ class MongoStatus:
 
     def _problems(self, field: str) -> Sequence[Problem]:
         found = self._status.find_one({"_id": _CLUSTER}) or {}
-        return list(readable(_to_problem, found.get(field) or ()))
+        listed = found.get(field)
+        return list(readable(_to_problem, listed if isinstance(listed, list) else ()))
 
     @translated()
     def agents(self) -> Sequence[AgentStatus]:

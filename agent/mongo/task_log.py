@@ -16,13 +16,17 @@ from bson import Int64
 from pymongo.errors import DuplicateKeyError
 from pymongo.synchronous.collection import Collection
 
-from agent.core.errors import LeaseLost
+from agent.core.errors import LeaseLost, PermanentError
+from agent.model.outcome import cut
 from agent.model.tasks import Record, Stored
 from agent.mongo.connect import Document
+from agent.mongo.control import TASKS
 from agent.mongo.documents import from_bson, timestamp, to_bson
+from agent.mongo.fences import is_larger, why
 from agent.mongo.task_documents import from_record, key_of, to_record
 
 LOG: Final = "log"
+BAD_TASK: Final = "bad_task"
 
 
 class TaskLog:
@@ -60,9 +64,12 @@ class TaskLog:
         )
         if last is None:
             return 0
-        if last["token"] > self._token:
-            raise self._lost()
-        return int(last["position"]) + 1
+        if is_larger(last, self._token, field="token"):
+            raise why(self._collection, last["_id"], lease=self._lease, field="token")
+        position = last.get("position")
+        if not isinstance(position, int):
+            raise bad_task(f"position is {position!r}")
+        return int(position) + 1
 
     def _insert(self, position: int, records: Mapping[str, Record]) -> bool:
         chunks = [each.chunk for each in records.values() if isinstance(each, Stored)]
@@ -92,8 +99,21 @@ class TaskLog:
         known = {key for entry in found for key in entry["keys"]}
         return {key: record for key, record in records.items() if key not in known}
 
+    @property
+    def _lease(self) -> str:
+        return f"of task {self._task['number']}"
+
     def _lost(self) -> LeaseLost:
-        return LeaseLost(f"of task {self._task['number']}")
+        return LeaseLost(self._lease)
+
+
+def bad_task(reason: str) -> PermanentError:
+    """Return the error of a task, or a record of one, that no agent wrote like this."""
+    return PermanentError(
+        BAD_TASK,
+        f"a document of a backup in {TASKS} cannot be read: {cut(reason)}",
+        hint="leave to the agents what they write; insert the command again",
+    )
 
 
 def entries(collection: Collection[Document], job: object, number: int) -> Iterator[Any]:

@@ -4,29 +4,36 @@ A task is a small head document (state, holder, token), a body with its members,
 what was done.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from bson import Int64, ObjectId
+from bson.errors import BSONError
 from pymongo import ReturnDocument
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
-from agent.core.errors import LeaseLost
+from agent.core.errors import LeaseLost, PermanentError
 from agent.model.leases import LEASE_S
 from agent.model.tasks import Claim, JobTasks, Record, Task, TaskFailure, TaskReport, TaskState
 from agent.mongo import bodies
 from agent.mongo.connect import Document
 from agent.mongo.control import TASKS
 from agent.mongo.documents import EPOCH, cluster_time, granted_at, timestamp, token_of
-from agent.mongo.errors import DUPLICATE_KEY, translated
+from agent.mongo.errors import DUPLICATE_KEY, TYPE_MISMATCH, translated
 from agent.mongo.task_documents import from_member, to_member
-from agent.mongo.task_log import LOG, TaskLog, entries, records_in
+from agent.mongo.task_log import BAD_TASK, LOG, TaskLog, bad_task, entries, records_in
+from agent.mongo.typed import is_typed
 from agent.ports import TaskBoard
 
 _HEAD: Final = "task"
 _GRANT: Final = {"token": {"$type": "timestamp"}, "renewed_at": True}
+# No two servers' clocks differ by so much.
+_AHEAD_MS: Final = 600_000
+# What reading a document raises that people have changed.
+_UNREADABLE: Final = (LookupError, TypeError, ValueError, AttributeError, OverflowError, BSONError)
 _BY_SIZE: Final = [("size_bytes", -1), ("number", 1)]
 _WAITS: Final[Document] = {
     "state": "todo",
@@ -39,8 +46,11 @@ class MongoTasks:
 
     def __init__(self, database: Database[Document], *, claim_s: float = LEASE_S) -> None:
         self._tasks: Collection[Document] = database[TASKS]
-        ends_at = {"$add": ["$renewed_at", int(1000 * claim_s)]}
-        self._lapsed: Document = {"state": "running", "$expr": {"$lte": [ends_at, "$$NOW"]}}
+        # Reckoned from now alone, because a server does not reckon with what is no date.
+        claim_ms = int(1000 * claim_s)
+        is_late = {"$lte": ["$renewed_at", {"$subtract": ["$$NOW", claim_ms]}]}
+        is_ahead = {"$gt": ["$renewed_at", {"$add": ["$$NOW", claim_ms + _AHEAD_MS]}]}
+        self._lapsed: Document = {"state": "running", "$expr": {"$or": [is_late, is_ahead]}}
 
     @translated()
     def publish(self, tasks: Sequence[Task]) -> None:
@@ -69,19 +79,42 @@ class MongoTasks:
 
         A claim whose answer was lost lapses like that of a dead agent.
         """
-        head = self._tasks.find_one_and_update(
-            {"$or": [_WAITS, self._lapsed]},
-            {
-                "$set": {"state": "running", "holder": holder},
-                "$inc": {"attempt": 1},
-                "$currentDate": _GRANT,
-            },
-            sort=_BY_SIZE,
-            return_document=ReturnDocument.AFTER,
-        )
-        task = None if head is None else self._task(head)
-        if head is None or task is None:
+        free = {"$or": [_WAITS, self._lapsed]}
+        try:
+            head = self._tasks.find_one_and_update(
+                free,
+                {
+                    "$set": {"state": "running", "holder": holder},
+                    "$inc": {"attempt": 1},
+                    "$currentDate": _GRANT,
+                },
+                sort=_BY_SIZE,
+                return_document=ReturnDocument.AFTER,
+            )
+        except OperationFailure as error:
+            if error.code != TYPE_MISMATCH:
+                raise
+            self._refuse({**free, "attempt": {"$not": {"$type": "number"}}}, "attempt")
             return None
+        if head is None:
+            return None
+        try:
+            return self._claim(head, holder)
+        except _UNREADABLE as error:
+            reason = repr(error)
+        except PermanentError as error:
+            if error.code != BAD_TASK:
+                raise
+            reason = error.message
+        self._refuse({"_id": {"$eq": head["_id"]}}, reason)
+        return None
+
+    def _claim(self, head: Mapping[str, Any], holder: str) -> Claim:
+        task = self._task(head)
+        if task is None:
+            raise LookupError("its members are not there")
+        if not is_typed(task):
+            raise TypeError("a field is of another type")
         token = token_of(head["token"])
         TaskLog(self._tasks, task.job, task.number, token=token, holder=holder).fence()
         done = list(entries(self._tasks, task.job, task.number))
@@ -92,6 +125,15 @@ class MongoTasks:
             attempt=head["attempt"],
             records=records_in(done),
         )
+
+    def _refuse(self, which: Document, reason: str) -> None:
+        """Let a task fail that no agent wrote like this, so that its job ends and says so.
+
+        No error if it was removed meanwhile, with its job.
+        """
+        error = bad_task(reason)
+        failure = {"code": error.code, "message": error.message, "hint": error.hint}
+        self._tasks.update_many(which, {"$set": {"state": "failed", "failure": failure}})
 
     def _task(self, head: Mapping[str, Any]) -> Task | None:
         """Return a task with its members, or None if its job was removed."""
@@ -149,7 +191,11 @@ class MongoTasks:
 
     @translated()
     def glance(self, job: object) -> JobTasks:
-        """Return counts and sums over a job's tasks."""
+        """Return counts and sums over a job's tasks. Raises: PermanentError ``bad_task``."""
+        with _understood():
+            return self._glance(job)
+
+    def _glance(self, job: object) -> JobTasks:
         groups = list(
             self._tasks.aggregate([
                 {"$match": {"job": {"$eq": job}, "kind": {"$in": [_HEAD, LOG]}}},
@@ -187,17 +233,18 @@ class MongoTasks:
 
     def _failures(self, job: object) -> tuple[TaskFailure, ...]:
         found = self._tasks.find({"kind": _HEAD, "job": {"$eq": job}, "state": "failed"})
-        return tuple(
-            TaskFailure(number=head["number"], **head["failure"])
-            for head in found.sort("number", 1)
-        )
+        return tuple(map(_failure, found.sort("number", 1)))
 
     @translated()
     def reports(self, job: object) -> Sequence[TaskReport]:
-        """Return every task of a job with all its records, by number."""
+        """Return every task of a job with all its records, by number.
+
+        Raises: PermanentError ``bad_task``.
+        """
         heads = self._tasks.find({"kind": _HEAD, "job": {"$eq": job}}).sort("number", 1)
-        found = ((head, self._task(head)) for head in heads)
-        return [self._report(head, task) for head, task in found if task is not None]
+        with _understood():
+            found = ((head, self._task(head)) for head in heads)
+            return [self._report(head, task) for head, task in found if task is not None]
 
     def _report(self, head: Mapping[str, Any], task: Task) -> TaskReport:
         done = list(entries(self._tasks, task.job, task.number))
@@ -213,7 +260,8 @@ class MongoTasks:
         """Remove all tasks of a job; claims on them are lost."""
         heads = {"kind": _HEAD, "job": {"$eq": job}}
         # Notes of the job have bodies too: only those of its tasks go.
-        ids = [head["body"] for head in self._tasks.find(heads, {"body": True})]
+        found = self._tasks.find(heads, {"body": True})
+        ids = [head["body"] for head in found if "body" in head]
         self._tasks.delete_many(heads)
         self._tasks.delete_many({"kind": LOG, "job": {"$eq": job}})
         bodies.remove(self._tasks, ids)
@@ -235,6 +283,25 @@ def _head(task: Task, body: ObjectId) -> Document:
         "attempt": 0,
         "not_before": EPOCH,
     }
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise bad_task(repr(error)) from error
+
+
+def _failure(head: Mapping[str, Any]) -> TaskFailure:
+    number, told = head.get("number"), head.get("failure")
+    texts = told if isinstance(told, dict) else {}
+    return TaskFailure(
+        number=number if isinstance(number, int) else 0,
+        code=str(texts.get("code", "bad_task")),
+        message=str(texts.get("message", "a task failed, and does not say why")),
+        hint=str(texts.get("hint", "")),
+    )
 
 
 def _members(task: Task) -> list[Document]:
