@@ -26,7 +26,6 @@ from agent.mongo.fences import is_larger, why
 from agent.mongo.task_documents import from_record, key_of, to_record
 
 LOG: Final = "log"
-BAD_TASK: Final = "bad_task"
 
 
 class TaskLog:
@@ -110,7 +109,7 @@ class TaskLog:
 def bad_task(reason: str) -> PermanentError:
     """Return the error of a task, or a record of one, that no agent wrote like this."""
     return PermanentError(
-        BAD_TASK,
+        "bad_task",
         f"a document of a backup in {TASKS} cannot be read: {cut(reason)}",
         hint="leave to the agents what they write; insert the command again",
     )

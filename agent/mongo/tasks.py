@@ -24,7 +24,7 @@ from agent.mongo.control import TASKS
 from agent.mongo.documents import EPOCH, cluster_time, granted_at, timestamp, token_of
 from agent.mongo.errors import DUPLICATE_KEY, TYPE_MISMATCH, translated
 from agent.mongo.task_documents import from_member, to_member
-from agent.mongo.task_log import BAD_TASK, LOG, TaskLog, bad_task, entries, records_in
+from agent.mongo.task_log import LOG, TaskLog, bad_task, entries, records_in
 from agent.mongo.typed import is_typed
 from agent.ports import TaskBoard
 
@@ -103,7 +103,7 @@ class MongoTasks:
         except _UNREADABLE as error:
             reason = repr(error)
         except PermanentError as error:
-            if error.code != BAD_TASK:
+            if error.code != "bad_task":
                 raise
             reason = error.message
         self._refuse({"_id": {"$eq": head["_id"]}}, reason)
