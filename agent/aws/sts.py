@@ -1,10 +1,12 @@
 """Sessions of botocore that look for no credentials themselves, and clients for STS."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botocore.config import Config
 from botocore.credentials import CredentialProvider, CredentialResolver
+from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
 from agent.aws.paced import pace_answers
@@ -45,7 +47,20 @@ def new_session(
             session.set_config_variable(name, value)
     resolver = CredentialResolver([] if provider is None else [provider])
     session.register_component("credential_provider", resolver)
+    session.lazy_register_component(
+        "data_loader", lambda: _loader(session.get_config_variable("data_path"))
+    )
     return session
+
+
+@cache
+def _loader(path: str | None) -> Loader:
+    """Return what reads the descriptions of AWS's services, and remembers them.
+
+    That of S3 alone takes 5 MiB, in objects that refer to each other. With one for each session,
+    those of clients that nobody needs any more would stay until the next look for such cycles.
+    """
+    return create_loader(path)
 
 
 def region_in(environment: Mapping[str, str], session: Session) -> str | None:

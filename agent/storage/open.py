@@ -33,28 +33,48 @@ def open_store(
     Nothing is sent or read yet: ``connect`` is called at the first use. Raises: ConfigError, for
     a block that was not checked at load.
     """
+    store = open_plain(settings, connect, instruments)
+    if not is_patient:
+        return store
+    return with_patience(store, settings, stop=stop, on_retry=on_retry, instruments=instruments)
+
+
+def open_plain(
+    settings: StorageSettings,
+    connect: "Callable[[S3Settings], S3Client]",
+    instruments: Instruments = NO_INSTRUMENTS,
+) -> ObjectStore:
+    """Return the store of a storage, whose failures all show at once. As ``open_store`` says."""
     store: ObjectStore
     if settings.s3 is not None:
         s3 = settings.s3
         store = S3Store(s3, lambda: connect(s3), instruments)
-        policy = _policy(s3.retries)
     elif settings.filesystem is not None:
         store = FilesystemStore(settings.filesystem.path)
-        policy = _policy(RetrySettings())
     else:
         raise ConfigError(
             "config_missing", f"the storage {settings.label} has no block for its type"
         )
-    counting = CountingStore(store, settings.label, instruments)
-    if not is_patient:
-        return counting
+    return CountingStore(store, settings.label, instruments)
+
+
+def with_patience(
+    store: ObjectStore,
+    settings: StorageSettings,
+    *,
+    stop: Stop,
+    on_retry: OnRetry | None = None,
+    instruments: Instruments = NO_INSTRUMENTS,
+) -> ObjectStore:
+    """Return a store that waits out the passing failures of another, which any number may share."""
 
     def retried(error: TransientError, number: int) -> None:
         instruments.count_retry(settings.label)
         if on_retry is not None:
             on_retry(error, number)
 
-    return RetryingStore(counting, policy, stop, retried)
+    retries = RetrySettings() if settings.s3 is None else settings.s3.retries
+    return RetryingStore(store, _policy(retries), stop, retried)
 
 
 def _policy(retries: RetrySettings) -> RetryPolicy:

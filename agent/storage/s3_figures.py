@@ -19,13 +19,14 @@ def observe(client: "S3Client", instruments: Instruments) -> None:
     """Count every request of a client: by operation, by class of the answer, and how long it took.
 
     The time of an answer whose body is a stream, as of GetObject, ends where its body begins.
-    A request that is signed again and repeated counts twice. Source: botocore/endpoint.py, which
+    A request that is signed again and repeated counts twice. A client is observed for the first
+    who asks. Source: botocore/endpoint.py, which
     emits ``request-created`` before each attempt and ``needs-retry`` after it, whatever its end.
     """
     told: Any = _Told(instruments)
     sent: Any = _note_sent
-    client.meta.events.register("request-created.s3", sent)
-    client.meta.events.register("needs-retry.s3", told)
+    client.meta.events.register("request-created.s3", sent, unique_id="backstay-sent")
+    client.meta.events.register("needs-retry.s3", told, unique_id="backstay-told")
 
 
 def _note_sent(request: AWSRequest, **_: object) -> None:

@@ -15,15 +15,16 @@ _BLOCK_BYTES: Final = 262_144
 
 
 def prepare(client: "S3Client") -> None:
-    """Set a client up; to be called once, before its first request."""
-    client.meta.events.register("before-call.s3", _stay_in_region)
+    """Set a client up, before its first request. Idempotent."""
     config: Any = client.meta.config
     patience_s = config.read_timeout
 
     def send(request: AWSPreparedRequest, **_: object) -> None:
         _send_in_blocks(request, patience_s)
 
-    client.meta.events.register("before-send.s3.PutObject", send)
+    register = client.meta.events.register
+    register("before-call.s3", _stay_in_region, unique_id="backstay-region")
+    register("before-send.s3.PutObject", send, unique_id="backstay-blocks")
 
 
 def _stay_in_region(params: dict[str, Any], **_: object) -> None:

@@ -18,8 +18,9 @@ from agent.ports import (
     OldVersions,
 )
 from agent.settings import S3Settings, Settings
+from agent.storage.clients import Clients
 from agent.storage.doctor import Examiner, check_storage
-from agent.storage.open import open_store
+from agent.storage.open import open_plain, open_store, with_patience
 from agent.storage.versions import old_versions
 
 if TYPE_CHECKING:
@@ -48,10 +49,16 @@ class Stores:
             for one in settings.storages
             if one.s3 is not None
         }
-        self._stores = {
-            label: open_store(one, connect=self._connect(label), stop=stop, instruments=instruments)
+        # One client for all jobs: each would keep connections, and what AWS's protocol needs.
+        self._plain = {
+            label: open_plain(one, self._connect(label), instruments)
             for label, one in self._settings.items()
         }
+        self._stores = {
+            label: with_patience(store, self._settings[label], stop=stop, instruments=instruments)
+            for label, store in self._plain.items()
+        }
+        self._asking = {label: Clients(self._connect(label)) for label in self._settings}
 
     def facts(self) -> CredentialFacts:
         """Return with whose keys the main storage is reached, as far as is known."""
@@ -108,9 +115,9 @@ class Stores:
 
         One that a cancel does not end serves a job that looks for cancels between its steps.
         """
-        return open_store(
+        return with_patience(
+            self._plain[label],
             self._settings[label],
-            connect=self._connect(label),
             stop=context.stop if ends_on_cancel else self._stop,
             on_retry=lambda _error, _number: context.held(),
             instruments=self._instruments,
@@ -121,11 +128,11 @@ class Stores:
         access = self.access.get(label)
         if access is not None and not (yield from check_keys(access, label, SystemClock())):
             return
-        yield from check_storage(self._settings[label], examiner(), self._connect(label))
+        yield from check_storage(self._settings[label], examiner(), self._asking[label].client)
 
     def old_versions(self, label: str, replset: str) -> OldVersions:
         """Return what becomes of the objects of a replica set that are deleted in a storage."""
-        return old_versions(self._settings[label], replset, self._connect(label))
+        return old_versions(self._settings[label], replset, self._asking[label].client)
 
     def labels(self) -> Sequence[str]:
         """Return all labels, the main storage's first."""

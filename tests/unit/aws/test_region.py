@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from agent.aws.region import region_of
+from agent.aws.sts import new_session
 from agent.settings import S3Settings
 
 NAMED = S3Settings(bucket="acme", region="eu-west-1")
@@ -30,3 +31,9 @@ def test_the_configuration_comes_first(tmp_path: Path) -> None:
 def test_a_profile_that_is_not_there_names_none(tmp_path: Path) -> None:
     """Policies can be printed all the same."""
     assert region_of(OPEN, {**shared(tmp_path), "AWS_PROFILE": "another"}) is None
+
+
+def test_descriptions_of_services_are_read_once() -> None:
+    """That of S3 takes megabytes: sessions share it, however many there are."""
+    first, second = (new_session({}).get_component("data_loader") for _ in range(2))
+    assert first is second
