@@ -180,6 +180,13 @@ class WorkerGroup:
                 raise self._error
         return True
 
+    def outcome(self) -> BaseException | None:
+        """Wait for all workers and return the first error; None if there was none."""
+        for thread in self._threads:
+            thread.join()
+        self._parent.drop(self.stop)
+        return self.error
+
     def __enter__(self) -> Self:
         return self
 

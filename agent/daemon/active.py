@@ -91,7 +91,7 @@ class ActiveJob:
         """
         if self._group is None:
             return
-        error = self._group.error
+        error = self._group.outcome()
         if isinstance(error, LeaseLost | TransientError):
             self._log.warning("the end of a job was not written", reason=error.message)
         elif isinstance(error, PermanentError) and is_of_document(error):

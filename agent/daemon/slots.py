@@ -10,6 +10,7 @@ from agent.daemon.decisions import Places, Start
 from agent.daemon.unended import is_of_document, no_room
 from agent.model.commands import CommandRecord
 from agent.model.outcome import Failure
+from agent.model.states import END_STATES
 from agent.model.status import Running
 
 # Jobs that write no data are short and wait for others most of the time; each has a thread.
@@ -71,6 +72,8 @@ class Slots:
                     raise
                 left.append((active.record, error, no_room(None, error)))
             self._active.remove(active)
+            if active.record.state in END_STATES:
+                self._tries.pop(repr(active.record.command_id), None)
         return left
 
     def end(self, reason: str) -> None:

@@ -89,9 +89,8 @@ class _Running:
             self._group.stop.set("the test takes too long")
             yield self._broken(f"the tests did not end within {longest_s:.0f} s", "")
             return
-        error = self._group.error
+        error = self._group.outcome()
         if error is None:
-            self._group.join()
             return
         if isinstance(error, Stopped):
             yield self._broken("the tests were broken off, as the agent ends", "ask again")

@@ -12,7 +12,6 @@ BOUNDED_BY_OTHERS: Final = {
     # The owner has set the stop that each of its threads looks at, or waits for their work.
     ("core/flow.py", "thread.join"),
     ("core/flow.py", "self.join"),
-    ("jobs/check/examination.py", "self._group.join"),
     # After SIGKILL.
     ("outside/program.py", "self._process.wait"),
     ("aws/sources.py", "super().communicate"),
