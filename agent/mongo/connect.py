@@ -44,6 +44,8 @@ _CONNECT_MS: Final = 5_000
 _HEARTBEAT_MS: Final = 3_000
 _WRITE_CONCERN_MS: Final = 10_000
 _SOCKET_S: Final = 30.0
+# Otherwise each node that ever was primary keeps as many connections as its busiest moment needed.
+_IDLE_MS: Final = 60_000
 # Those of which the last would count, if one stood there twice: a "tls" must not be undone unseen.
 _SINGLE: Final = frozenset({
     "ssl",
@@ -136,6 +138,7 @@ def _open(uri: str, socket_timeout_s: float | None, **options: object) -> Client
         "serverSelectionTimeoutMS": _SELECTION_MS,
         "connectTimeoutMS": _CONNECT_MS,
         "heartbeatFrequencyMS": _HEARTBEAT_MS,
+        "maxIdleTimeMS": _IDLE_MS,
         "socketTimeoutMS": timeout_ms,
         "document_class": dict,
         "tz_aware": True,

@@ -172,8 +172,7 @@ def _live(found: Campaign, cluster: Protected, faults: Faults, plan_: Plan) -> N
         found.wrong += [*faults.wrong, *waiting.wrong.values()]
         eventually(lambda: _all_report(cluster, faults), 90, 0.5, "every agent reports")
         found.judge("commands", lambda: judgement.commands_ended(cluster))
-    after = [judgement.use_of(each) for each in cluster.agents.all]
-    found.judge("growth", lambda: judgement.growth(before, after))
+    found.judge("growth", lambda: judgement.growth(before, cluster.agents.all))
 
 
 def _all_report(cluster: Protected, faults: Faults) -> bool:
