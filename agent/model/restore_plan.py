@@ -94,6 +94,17 @@ class RestorePlan:
         """Bytes to fetch, without the oplog."""
         return sum(chunk.stored_bytes for copy in self.copies for chunk in copy.chunks)
 
+    @property
+    def has_users(self) -> bool:
+        """Whether users or roles are restored."""
+        return any(_is_users(copy) for copy in self.copies)
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """The databases that are written to, as far as is known before the replay; sorted."""
+        names = {each.target.database for each in self.arrangement.placed}
+        return tuple(sorted((names | {"admin"}) if self.has_users else names))
+
     def document(self) -> Mapping[str, object]:
         """Return the plan as the command's result shows it."""
         return {
@@ -105,7 +116,7 @@ class RestorePlan:
             "docs": self.docs,
             "bytes": self.bytes,
             "stored_bytes": self.stored_bytes,
-            "users_and_roles": any(_is_users(copy) for copy in self.copies),
+            "users_and_roles": self.has_users,
             "create": [
                 f"{placed.target}"
                 for placed in self.arrangement.placed

@@ -1,6 +1,6 @@
 """Tests of the node, of the replica set, and of what the agent's user is allowed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from agent.mongo.connect import Client, OwnNode
 from agent.mongo.control import outdated
 from agent.mongo.errors import translated
 from agent.mongo.node_link import NodeLink
-from agent.mongo.privileges import Need, for_backup, for_restore, is_granted
+from agent.mongo.privileges import for_backup, for_restore, is_granted, together
 from agent.ports import NodeReader
 
 _SHORT_WINDOW_S: Final = 24 * 3600
@@ -109,7 +109,7 @@ class MongoDoctor:
             "restore privileges",
             "warning",
             f"this user can back up but not restore: it lacks {shown}",
-            missing=_together(missing),
+            missing=together(missing),
             hint=_HINT.format(purpose="restore") + ", when a restore is due",
         )
 
@@ -135,14 +135,6 @@ class MongoDoctor:
             )
         else:
             yield _ok("control database", f"{name} is as agents make it, or not there yet")
-
-
-def _together(needs: Sequence[Need]) -> str:
-    """Name needs by their resources: ``insert, remove on every collection``."""
-    actions: dict[str, list[str]] = {}
-    for need in needs:
-        actions.setdefault(need.on, []).append(need.action)
-    return "; ".join(f"{', '.join(names)} on {on}" for on, names in actions.items())
 
 
 def of_window(window_s: float, filled: float) -> Finding:

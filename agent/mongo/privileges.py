@@ -4,7 +4,7 @@ Source: MongoDB manual, "Resource Document" and "Privilege Actions"; and what th
 ``backstay init`` proposes were seen to need.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,14 @@ _ANY: Final[Resource] = {"anyResource": True}
 _EVERY: Final[Resource] = {"db": "", "collection": ""}
 _BUCKETS: Final[Resource] = {"db": "", "system_buckets": ""}
 _JAVASCRIPT: Final[Resource] = {"db": "", "collection": "system.js"}
+_LOADING: Final = (
+    "insert", "remove", "createCollection", "dropCollection", "createIndex", "collMod",
+    "renameCollectionSameDB", "bypassDocumentValidation",
+)  # fmt: skip
+# What the server asks for before it merges users and roles.
+_MERGING: Final = (
+    "createUser", "createRole", "dropUser", "dropRole", "grantRole", "revokeRole",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,21 +68,35 @@ def for_backup(control: str) -> tuple[Need, ...]:
 
 def for_restore() -> tuple[Need, ...]:
     """Return what a user needs to restore, beside what it needs for backups."""
-    loading = (
-        "insert", "remove", "createCollection", "dropCollection", "createIndex", "collMod",
-        "renameCollectionSameDB", "bypassDocumentValidation",
-    )  # fmt: skip
     return (
         *_needs(_CLUSTER, "the cluster", "applyOps", "useUUID", "forceUUID"),
-        *_needs(_EVERY, "every collection", *loading, "update", "convertToCapped"),
-        *_needs(_BUCKETS, "the buckets of every time series", *loading, "update"),
+        *_needs(_EVERY, "every collection", *_LOADING, "update", "convertToCapped"),
+        *_needs(_BUCKETS, "the buckets of every time series", *_LOADING, "update"),
         *_needs(_JAVASCRIPT, "system.js of every database", "insert", "update", "remove"),
-        *_needs(
-            _EVERY,
-            "every database",
-            "createUser", "createRole", "dropUser", "dropRole", "grantRole", "revokeRole",
-        ),
-    )  # fmt: skip
+        *_needs(_EVERY, "every database", *_MERGING),
+    )
+
+
+def for_restore_into(databases: Sequence[str], *, has_users: bool) -> tuple[Need, ...]:
+    """Return what no restore into these databases goes without, whatever is restored.
+
+    Somebody who may write to one database alone can restore into that one; ``readWrite`` and
+    ``dbAdmin`` there are enough for that. What only some data needs shows when it is loaded.
+    """
+    into = (
+        need
+        for each in databases
+        for need in _needs({"db": each, "collection": ""}, f"the database {each}", *_LOADING)
+    )
+    return (*into, *(_needs(_EVERY, "every database", *_MERGING) if has_users else ()))
+
+
+def together(needs: Iterable[Need]) -> str:
+    """Name needs by their resources: ``insert, remove on every collection``."""
+    actions: dict[str, list[str]] = {}
+    for need in needs:
+        actions.setdefault(need.on, []).append(need.action)
+    return "; ".join(f"{', '.join(names)} on {on}" for on, names in actions.items())
 
 
 def _every(collection: str) -> Resource:

@@ -1,5 +1,6 @@
 """The replica set as a source of backups, through its primary."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from bson.binary import UUID_SUBTYPE, Binary
@@ -15,6 +16,7 @@ from agent.model.names import Namespace
 from agent.mongo.connect import PLAIN, Client, Document
 from agent.mongo.errors import translated
 from agent.mongo.listing import list_collections
+from agent.mongo.privileges import for_restore_into, is_granted, together
 from agent.mongo.raw_cursor import RawCursor
 from agent.ports import ClusterSource
 
@@ -160,6 +162,18 @@ class MongoClusterSource:
             )
             found = list(oldest)
         return _cluster_time(found[0]["startOpTime"]["ts"]) if found else None
+
+    def lacks(self, databases: Sequence[str], *, has_users: bool) -> str:
+        """Name what the user may not do of that which a restore into these databases needs.
+
+        Nothing for a server that asks nobody who they are, nor where no privileges are told.
+        """
+        answer = self._admin({"connectionStatus": 1, "showPrivileges": True})["authInfo"]
+        granted = answer.get("authenticatedUserPrivileges")
+        if not answer["authenticatedUsers"] or not granted:
+            return ""
+        needs = for_restore_into(databases, has_users=has_users)
+        return together(need for need in needs if not is_granted(need, granted))
 
     def _admin(self, command: Document) -> Document:
         return self._run("admin", command)

@@ -1,6 +1,6 @@
 """What is read from the replica set: through its primary, and from the agent's own node."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,6 +50,14 @@ class ClusterSource(Protocol):
 
     def oldest_prepared(self) -> ClusterTime | None:
         """Return the start of the oldest prepared transaction that is open, if there is any."""
+        ...
+
+    def lacks(self, databases: Sequence[str], *, has_users: bool) -> str:
+        """Name the privileges that a restore into these databases needs and the user has not.
+
+        Empty if it has them, if nobody needs any, and if it cannot be told. ``has_users``: users
+        and roles are restored, too.
+        """
         ...
 
 

@@ -1,6 +1,6 @@
 """A replica set in memory, seen as the reading of a backup sees it."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import bson
@@ -96,6 +96,11 @@ class MemoryCluster:
     def oldest_prepared(self) -> ClusterTime | None:
         """Return none."""
         return None
+
+    def lacks(self, databases: Sequence[str], *, has_users: bool) -> str:
+        """Allow everything."""
+        assert databases or not has_users
+        return ""
 
     # -- NodeReader
 

@@ -145,15 +145,46 @@ def test_backup_user_can_back_up(guarded: ReplicaSet, data: Client, tmp_path: Pa
 
 
 def test_backup_user_cannot_restore(guarded: ReplicaSet, data: Client, tmp_path: Path) -> None:
-    """A restore with the backup user fails, names the reason, and leaves the data as they were."""
+    """Before anything is touched: it is told what is missing, and who grants it."""
     before = contents(data)
     with _as("backup", guarded, data).agents(tmp_path) as agents:
         agents.wait_until_reporting()
         _verb(agents, "backup")
-        done = agents.all[0].verb("restore", "--overwrite", "--json")
-    assert done.exit_status in {3, 4}
-    assert "mongodb_privilege_missing" == json.loads(done.stdout)["error"]["code"]
+        done = json.loads(agents.all[0].verb("restore", "--overwrite", "--json").stdout)
+        dry = json.loads(agents.all[0].verb("restore", "--dry-run", "--overwrite", "--json").stdout)
+        phases = [each["phase"] for each in agents.all[0].logs() if "phase" in each]
+    assert ("rejected", "mongodb_privilege_missing") == (done["state"], done["error"]["code"])
+    for lacked in ("insert, remove", "on the database shop", "createUser", "on every database"):
+        assert lacked in done["error"]["message"]
+    assert "backstayRestore" in done["error"]["hint"]
+    assert [] == [each for each in phases if each != "reading"], "no restore has begun"
     assert [] == differences(before, contents(data))
+    (note,) = [each for each in dry["result"]["plan"]["notes"] if "may not restore" in each]
+    assert "insert, remove" in note
+    assert "backstayRestore" in note
+
+
+def test_a_user_may_restore_into_the_databases_that_it_may_write(
+    guarded: ReplicaSet, data: Client, tmp_path: Path
+) -> None:
+    """Who may write to one database alone restores into that one, and is refused any other."""
+    data["shop"]["readings"].drop()
+    roles: list[Document] = [{"role": role, "db": "shop2"} for role in ("readWrite", "dbAdmin")]
+    data["admin"].command("grantRolesToUser", _USERS["backup"], roles=roles)
+    try:
+        with _as("backup", guarded, data).agents(tmp_path) as agents:
+            agents.wait_until_reporting()
+            _verb(agents, "backup")
+            into = ("restore", "--namespaces", "shop.orders", "--json", "--rename")
+            there = json.loads(agents.all[0].verb(*into, "shop.*=shop2.*").stdout)
+            elsewhere = json.loads(agents.all[0].verb(*into, "shop.*=shop3.*").stdout)
+    finally:
+        data["admin"].command("revokeRolesFromUser", _USERS["backup"], roles=roles)
+    assert "done" == there["state"], there
+    assert 1000 == data["shop2"]["orders"].count_documents({})
+    assert "mongodb_privilege_missing" == elsewhere["error"]["code"]
+    assert "the database shop3" in elsewhere["error"]["message"]
+    assert "shop3" not in data.list_database_names()
 
 
 def test_restore_user_may_do_what_a_replay_does(guarded: ReplicaSet, data: Client) -> None:

@@ -429,3 +429,8 @@ def test_a_5_0_server_is_a_source_alike() -> None:
         assert "5.0" == source.identity().feature_compatibility
         assert source.write_note("a") < source.write_note("b")
         assert source.oldest_prepared() is None
+
+
+def test_where_nobody_is_asked_who_he_is_nothing_is_lacking(source: MongoClusterSource) -> None:
+    """Without users there are no privileges to look at, and everybody may do everything."""
+    assert not source.lacks(["shop"], has_users=True)

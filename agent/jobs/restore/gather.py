@@ -1,5 +1,8 @@
 """Gathering the facts that a plan is made from; nothing is touched."""
 
+from dataclasses import replace
+from typing import Final
+
 from agent.core.errors import PermanentError
 from agent.jobs.restore import rules
 from agent.jobs.restore.goal import find_goal
@@ -8,6 +11,11 @@ from agent.model.arrangement import Surroundings, Wish
 from agent.model.commands import Restore
 from agent.model.restore_plan import RestorePlan, plan_restore
 from agent.model.selection import Renaming, Selection
+
+_GRANT: Final = (
+    "run the script of `backstay init --print-only --for restore` for this user: it grants the role"
+    " backstayRestore, and the agent needs no restart"
+)
 
 
 def wish_of(request: Restore) -> Wish:
@@ -46,7 +54,22 @@ def gather(
     )
     copies = goal.manifest.copies
     ttl = [rule for copy in copies for rule in rules.ttl_rules(copy.collection)]
-    return plan_restore(goal, wish, surroundings, ttl)
+    plan = plan_restore(goal, wish, surroundings, ttl)
+    return _with_rights(plan, ports, is_dry=request.dry_run)
+
+
+def _with_rights(plan: RestorePlan, ports: RestorePorts, *, is_dry: bool) -> RestorePlan:
+    """Refuse what the user may not do, before anything is touched; a plan alone says it.
+
+    Raises: PermanentError ``mongodb_privilege_missing``.
+    """
+    missing = ports.source.lacks(plan.databases, has_users=plan.has_users)
+    if not missing:
+        return plan
+    told = f"the agent's user may not restore this: it lacks {missing}"
+    if is_dry:
+        return replace(plan, notes=(*plan.notes, f"{told}; {_GRANT}"))
+    raise PermanentError("mongodb_privilege_missing", told, hint=_GRANT)
 
 
 def replanned(

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from agent.mongo.privileges import Need, for_backup, is_granted
+from agent.mongo.privileges import (
+    Need,
+    for_backup,
+    for_restore,
+    for_restore_into,
+    is_granted,
+    together,
+)
 
 
 def _granted(resource: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
@@ -64,3 +71,21 @@ def test_needs_name_themselves() -> None:
     assert "appendOplogNote on the cluster" in names
     assert "insert on the database bs" in names
     assert sorted(set(names)) == sorted(names)
+
+
+def test_who_may_restore_everything_may_restore_into_each_database() -> None:
+    """What one database asks for is among what all of them do, and users ask for more."""
+    granted = [{"resource": each.resource, "actions": [each.action]} for each in for_restore()]
+    needs = for_restore_into(["shop", "admin"], has_users=True)
+    assert all(is_granted(need, granted) for need in needs)
+    fewer = for_restore_into(["shop", "admin"], has_users=False)
+    assert all(need in needs for need in fewer)
+    assert len(fewer) < len(needs)
+
+
+def test_needs_are_told_by_their_resources() -> None:
+    """Each resource once, with what may not be done there."""
+    some = for_restore_into(["shop", "blog"], has_users=False)
+    told = together(each for each in some if each.action in {"insert", "collMod"})
+    assert "insert, collMod on the database shop; insert, collMod on the database blog" == told
+    assert not together(())
