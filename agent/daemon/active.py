@@ -107,9 +107,14 @@ class ActiveJob:
             )
             self._move(State.FAILED, failure=failure)
 
+    @property
+    def may_cancel(self) -> bool:
+        """Whether the work can still be undone, as far as is known."""
+        return self._job is None or self._job.may_cancel()
+
     def cancel(self) -> bool:
         """Ask for a cancel; False if the work can no longer be undone."""
-        if self._job is not None and not self._job.may_cancel():
+        if not self.may_cancel:
             return False
         self.end(CANCELED)
         return True
@@ -176,7 +181,9 @@ class ActiveJob:
             self._stop.check()
             # A plan takes its time, and this process may have slept through its lease.
             held.check()
-            self._move(State.RUNNING)
+            if not self._move(State.RUNNING):
+                # It was cancelled between two looks, or somebody deleted it: nothing is begun.
+                raise LeaseLost(COORDINATOR)
             self._ports.hooks.before(self.record, self.request, self._stop)
         result = job.run()
         self._report(job.progress(), 0.0)
@@ -235,7 +242,7 @@ class ActiveJob:
                 return
         self._move(end, result=result, failure=failure)
 
-    def _move(self, new: State, *, result: object = None, failure: Failure | None = None) -> None:
+    def _move(self, new: State, *, result: object = None, failure: Failure | None = None) -> bool:
         outcome = Outcome(
             coordinator=self._ports.agent,
             result=result if isinstance(result, dict) else None,
@@ -253,11 +260,11 @@ class ActiveJob:
             has_moved = self._write(new, outcome)
         if not has_moved:
             self._log.warning("command had moved on", to=new)
-            return
+            return False
         self.record = replace(self.record, state=new)
         if begins:
             self._log.info("job begun")
-            return
+            return True
         self._tell(new, failure)
         self._count(new, result)
         self._ports.notices.command_ended(self.record, new, result=outcome.result, failure=failure)
@@ -265,6 +272,7 @@ class ActiveJob:
         self._ports.boards.questions.remove(self.record.command_id)
         passing(Point.COMMAND_TASKS_GONE)
         self._ports.boards.notes.forget(self.record.command_id)
+        return True
 
     def _write(self, new: State, outcome: Outcome) -> bool:
         begins = new is State.RUNNING

@@ -256,7 +256,8 @@ class Coordinator:
 
     def _cancel(self, record: CommandRecord, target: CommandRecord | None) -> None:
         """Bring a cancel to its end once its target has come to one."""
-        if record.state is State.ACCEPTED and target is None:
+        itself = target is not None and target.command_id == record.command_id
+        if record.state is State.ACCEPTED and (target is None or itself):
             failure = Failure(
                 code="nothing_to_cancel",
                 message="there is no such command that waits or runs",
@@ -266,22 +267,25 @@ class Coordinator:
         elif target is None:
             self._end_cancel(record)
         elif (active := self._slots.find(target.command_id)) is not None:
-            if not active.cancel():
+            if not active.may_cancel:
                 failure = Failure(
                     code="too_late_to_cancel",
                     message="the work has come too far to be undone; it goes on to its end",
                     hint="wait for it to end",
                 )
-                self._move(
-                    record,
-                    State.REJECTED if record.state is State.ACCEPTED else State.FAILED,
-                    failure=failure,
-                )
-            elif record.state is State.ACCEPTED:
-                self._move(record, State.RUNNING)
-        elif target.state is State.ACCEPTED:
+                refused = State.REJECTED if record.state is State.ACCEPTED else State.FAILED
+                self._move(record, refused, failure=failure)
+            elif self._take(record):
+                active.cancel()
+        elif target.state is State.ACCEPTED and self._take(record):
             self._move(target, State.CANCELED)
-            self._move(record, State.RUNNING)
+
+    def _take(self, record: CommandRecord) -> bool:
+        """Begin a cancel before anything is done for it; False if it was cancelled itself.
+
+        Whoever comes after a death in between goes on with it.
+        """
+        return record.state is State.RUNNING or self._move(record, State.RUNNING)
 
     def _end_cancel(self, record: CommandRecord) -> None:
         target = self._ports.boards.commands.get(record.options.get("target"))
@@ -303,13 +307,16 @@ class Coordinator:
         *,
         result: dict[str, object] | None = None,
         failure: Failure | None = None,
-    ) -> None:
+    ) -> bool:
+        """Move a command, and tell of it; False if it is not as it was seen any more."""
         if self._grant is None or self._held is None:
-            return
+            return False
         self._held.check()
         outcome = Outcome(coordinator=self._ports.agent, result=result, failure=failure)
         passing(_BEFORE.get(new, Point.COMMAND_BEFORE_END))
-        self._ports.boards.commands.move(record, new, self._grant.token, outcome)
+        if not self._ports.boards.commands.move(record, new, self._grant.token, outcome):
+            self._ports.log.info("command had moved on", id=str(record.command_id), to=new)
+            return False
         passing(_AFTER.get(new, Point.COMMAND_ENDED))
         self._ports.log.info(
             "command moved", id=cut(str(record.command_id)), to=new, code=failure and failure.code
@@ -325,6 +332,7 @@ class Coordinator:
                 id=record.command_id,
                 cause=failure.code,
             )
+        return True
 
     # -- status
 

@@ -80,10 +80,13 @@ def decide(
 ) -> list[Decision]:
     """Return what to do now about the open commands, which are oldest first.
 
-    One job that writes data runs at a time; others run beside it. A cancel never waits.
+    One job that writes data runs at a time; others run beside it. A cancel never waits. One of
+    what has not begun comes before the starts; one of what has begun behind them, where it finds
+    the job, even if that was taken over just now.
     """
     decisions: list[Decision] = []
     waiting: list[Start] = []
+    late: list[CancelTarget] = []
     for record in commands:
         try:
             _require_plain(record)
@@ -99,11 +102,13 @@ def decide(
                 decisions.append(Accept(record=record))
         elif isinstance(request, Cancel):
             target = next((one for one in commands if one.command_id == request.target), None)
-            decisions.append(CancelTarget(record=record, target=target))
+            is_late = target is not None and target.state is State.RUNNING
+            cancel = CancelTarget(record=record, target=target)
+            (late if is_late else decisions).append(cancel)
         elif record.command_id not in places.taken:
             waiting.append(Start(record=record, request=request))
     starts = turns(lined_up(waiting), places)
-    return [*decisions, *given_way(waiting, starts), *starts]
+    return [*decisions, *given_way(waiting, starts), *starts, *late]
 
 
 def _require_plain(record: CommandRecord) -> None:

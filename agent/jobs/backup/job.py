@@ -200,6 +200,7 @@ class BackupJob:
         last: JobTasks | None = None
         while True:
             self._context.held()
+            self._context.stop.check()
             seen = self._ports.board.glance(job)
             self._show(seen)
             if seen.failures:
@@ -217,8 +218,7 @@ class BackupJob:
             if now - window_at >= WINDOW_S:
                 window_at = now
                 outset = self._keep_oplog(outset, seen)
-            if self._context.stop.wait(self._ports.glance_s):
-                self._context.stop.check()
+            self._context.stop.wait(self._ports.glance_s)
 
     def _show(self, seen: JobTasks) -> None:
         self._progress.set(

@@ -212,3 +212,14 @@ def test_two_schedules_that_are_due_too_often_take_turns() -> None:
                 started.append(str(one.record.command_id)[0])
         assert len(waiting) <= 4
     assert ["a", "b"] * 10 == started
+
+
+def test_a_cancel_of_what_has_begun_comes_behind_its_start() -> None:
+    """Another coordinator's work is taken over, and cancelled at once; what waits never starts."""
+    found = _decide(
+        _record("1", State.RUNNING, BACKUP),
+        _record("2", State.RUNNING, {"command": "cancel", "target": "1"}),
+        _record("3", State.ACCEPTED, BACKUP),
+        _record("4", State.ACCEPTED, {"command": "cancel", "target": "3"}),
+    )
+    assert [(CancelTarget, "4"), (Start, "1"), (CancelTarget, "2")] == found
