@@ -15,6 +15,7 @@ from agent.model.commands import Delete
 from agent.model.manifest import Manifest
 from agent.model.progress import Progress
 from agent.ports import (
+    CANCELED,
     BackupCatalogue,
     ClusterSource,
     Job,
@@ -101,7 +102,7 @@ class DeleteJob:
         found = [each.key for each in objects]
         for some in portions(found):
             self._context.held()
-            self._context.stop.check()
+            self._stop_unless_canceled()
             ports.store.delete(some)
         passing(Point.DELETE_BEFORE_CATALOGUE)
         ports.catalogue.remove(backup, ports.label)
@@ -110,12 +111,22 @@ class DeleteJob:
         return result
 
     def _begin(self, segments: Sequence[str]) -> None:
-        """Write down what only the manifest knows, before it goes."""
-        self._may_cancel.set(False)
-        self._context.stop.check()
+        """Write down what only the manifest knows, before it goes.
+
+        A cancel that came just before it is the last one that counts.
+        """
+        if self._may_cancel.get():
+            self._may_cancel.set(False)
+            self._context.stop.check()
         removal = Removal(backup=self._request.backup, segments=tuple(segments))
         write_down(removal, self._context, self._ports.notes)
         self._progress.set(Progress(phase="cleaning"))
+
+    def _stop_unless_canceled(self) -> None:
+        """Look whether to go on; half of a backup is none, and a cancel comes too late for it."""
+        stop = self._context.stop
+        if stop.is_set and stop.reason != CANCELED:
+            stop.check()
 
     def _noted(self) -> Sequence[str] | None:
         removal = removal_in(self._ports.notes.load(self._context.command_id))

@@ -1,5 +1,6 @@
 """Deleting a backup: the manifest first, then what only it needs, whatever interrupts."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -7,7 +8,7 @@ import pytest
 
 from agent.codec import manifest_json
 from agent.core import log
-from agent.core.errors import PermanentError, TransientError
+from agent.core.errors import PermanentError, Stopped, TransientError
 from agent.core.flow import Stop
 from agent.jobs.delete import DeleteJob, DeletePorts
 from agent.jobs.resync import ResyncJob, ResyncPorts
@@ -16,7 +17,7 @@ from agent.model.backups import entry_of
 from agent.model.cluster_time import ClusterTime
 from agent.model.commands import Delete
 from agent.model.manifest import Chunk, Copy, Manifest, Segment, Window
-from agent.ports import JobContext
+from agent.ports import CANCELED, JobContext
 from tests.fakes.catalogue import collection
 from tests.fakes.cluster import MemoryCluster
 from tests.fakes.control import MemoryBackups, MemoryNotes
@@ -51,6 +52,16 @@ def fail_on(wanted: str) -> Fault:
     def fault(_call: int, method: str, _key: str) -> None:
         if method == wanted:
             raise unreachable()
+
+    return fault
+
+
+def at_call(wanted: int, act: Callable[[], object]) -> Fault:
+    """Do something at one call."""
+
+    def fault(call: int, _method: str, _key: str) -> None:
+        if call == wanted:
+            act()
 
     return fault
 
@@ -117,7 +128,14 @@ class Desk:
         key = keys.manifest(self.cluster.identity().replset, manifest.backup_id)
         self.store.objects[key] = manifest_json.encode(manifest)
 
-    def job(self, backup: str, *, force: bool = False, dry_run: bool = False) -> DeleteJob:
+    def job(
+        self,
+        backup: str,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        stop: Stop | None = None,
+    ) -> DeleteJob:
         """Make a job."""
         ports = DeletePorts(
             source=self.cluster,
@@ -128,12 +146,13 @@ class Desk:
             log=log.get(),
         )
         request = Delete(backup=backup, force=force, dry_run=dry_run)
-        return DeleteJob(context(), request, ports)
+        return DeleteJob(context(stop), request, ports)
 
 
-def context() -> JobContext:
+def context(stop: Stop | None = None) -> JobContext:
     """Return a context whose lease never ends."""
-    return JobContext(command_id="c", agent="a:1", token=1, stop=Stop(), held=lambda: None)
+    stop = stop or Stop()
+    return JobContext(command_id="c", agent="a:1", token=1, stop=stop, held=lambda: None)
 
 
 def cut_manifest(desk: Desk, backup: str) -> None:
@@ -330,6 +349,43 @@ def test_delete_can_be_run_again_after_any_call_failed() -> None:
         again.run()
         assert desk.store.objects == finished.store.objects
         assert desk.catalogue.by_key == finished.catalogue.by_key
+
+
+def test_a_cancel_before_anything_is_removed_leaves_everything() -> None:
+    """The last moment is before it is written down what goes."""
+    desk, stop = Desk(), Stop()
+    before = dict(desk.store.objects)
+    stop.set(CANCELED)
+    with pytest.raises(Stopped):
+        desk.job(OLD, stop=stop).run()
+    assert (before, None) == (desk.store.objects, desk.notes.load("c"))
+
+
+def test_a_cancel_that_comes_too_late_does_not_leave_half_a_backup() -> None:
+    """It passes between the question whether it may and the first removal: at any call since."""
+    finished = Desk()
+    expected = finished.job(OLD).run()
+    calls = finished.store.calls
+    begun = next(n for n, (method, _) in enumerate(calls, 1) if method == "delete")
+    for number in range(begun, len(calls) + 1):
+        desk, stop = Desk(), Stop()
+        desk.store.fault = at_call(number, lambda stop=stop: stop.set(CANCELED))  # type: ignore[misc]
+        assert expected == desk.job(OLD, stop=stop).run()
+        assert desk.store.objects == finished.store.objects
+        assert desk.catalogue.by_key == finished.catalogue.by_key
+
+
+def test_a_cancel_does_not_end_a_delete_that_another_coordinator_had_begun() -> None:
+    """It is cancelled before the next one has read what is written down of it."""
+    desk, stop = Desk(), Stop()
+    desk.store.fault = fail_on("delete")
+    with pytest.raises(TransientError):
+        desk.job(OLD).run()
+    desk.store.fault = None
+    stop.set(CANCELED)
+    desk.job(OLD, stop=stop).run()
+    assert [] == of(OLD, desk)
+    assert [NEW] == [each.backup_id for each in desk.catalogue.entries()]
 
 
 def test_resync_makes_the_catalogue_what_the_storage_holds() -> None:
