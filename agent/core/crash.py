@@ -46,6 +46,20 @@ class Point(StrEnum):
     COMMAND_ENDED = "command.ended"
     # The tasks of an ended command are gone; its notes are not.
     COMMAND_TASKS_GONE = "command.tasks_gone"
+    # A collection of the control database is made, and its indexes are not.
+    CONTROL_CREATED = "control.created"
+    # New notes of a job lie beside the old ones, which still count.
+    NOTES_WRITTEN = "notes.written"
+    # New notes of a job count; the old ones lie beside them.
+    NOTES_REPLACED = "notes.replaced"
+    # What an ended job remembered is gone, but for the mark that there was such a job.
+    NOTES_EMPTIED = "notes.emptied"
+    # The operator's program before a job has ended, and the job has done nothing.
+    HOOK_BEFORE_ENDED = "hook.before_ended"
+    # A program of the operator's runs, and nobody waits for it yet.
+    HOOK_STARTED = "hook.started"
+    # The operator's program after a job has ended; the end of the command is not written.
+    HOOK_AFTER_ENDED = "hook.after_ended"
     # A run of a schedule is due, and its command is not inserted.
     SCHEDULE_DUE = "schedule.due"
     # The command of a run is inserted, and the schedule does not say so.
@@ -59,6 +73,10 @@ class Point(StrEnum):
     BACKUP_PUBLISHED = "backup.published"
     # The plan of a backup is written down.
     BACKUP_BEGUN = "backup.begun"
+    # What the tasks of a backup hold is there; no task can be claimed.
+    TASK_FILLED = "task.filled"
+    # A task is claimed, and its last holder may still record something.
+    TASK_BEFORE_FENCE = "task.before_fence"
     # A task is claimed, and nothing of it is read.
     TASK_CLAIMED = "task.claimed"
     # A chunk is read, and not stored.
@@ -71,6 +89,8 @@ class Point(StrEnum):
     TASK_BEFORE_FINISH = "task.before_finish"
     # A task is marked done.
     TASK_FINISHED = "task.finished"
+    # Tasks cannot be claimed any more; what they hold and what was recorded is there.
+    TASK_REMOVING = "task.removing"
     # Oplog of a backup's window is stored, and not written down.
     BACKUP_WINDOW_STORED = "backup.window_stored"
     # The oplog of a backup's window is written down.
@@ -116,12 +136,20 @@ class Point(StrEnum):
     SWITCH_BEFORE_DROP = "switch.before_drop"
     # Something that is not in the backup is dropped.
     SWITCH_DROPPED = "switch.dropped"
+    # A view is about to be made anew, and is not to be seen.
+    SWITCH_VIEW_DROPPED = "switch.view_dropped"
     # A view is put in place.
     SWITCH_VIEW_PUT = "switch.view_put"
+    # Some stored JavaScript of a database is new, some is old.
+    SWITCH_SCRIPT_UPDATED = "switch.script_updated"
     # Stored JavaScript of a database is put in place.
     SWITCH_SCRIPT_PUT = "switch.script_put"
     # All but users and roles is switched.
     SWITCH_BEFORE_USERS = "switch.before_users"
+    # Users or roles that must stay are taken out of those to be merged.
+    SWITCH_USERS_KEPT = "switch.users_kept"
+    # Users and roles are as they are to be merged.
+    SWITCH_BEFORE_MERGE = "switch.before_merge"
     # Users and roles are merged.
     SWITCH_USERS_MERGED = "switch.users_merged"
     # All is switched; that it is, is not written down.
@@ -159,6 +187,8 @@ class Point(StrEnum):
     RESYNC_BEFORE_REPLACED = "resync.before_replaced"
     # The catalogue is made anew from one storage.
     RESYNC_REPLACED = "resync.replaced"
+    # An agent is asked for a check; others are not.
+    CHECK_ASKING = "check.asking"
     # All agents are asked for a check, and nobody waits for their answers.
     CHECK_ASKED = "check.asked"
 

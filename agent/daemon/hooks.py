@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from agent.core.clock import Clock
+from agent.core.crash import Point, passing
 from agent.core.flow import Shared, Stop
 from agent.core.log import Log
 from agent.model.commands import CommandRecord, Request, Restore
@@ -52,6 +53,7 @@ class Hooks:
         if name is not None:
             told = variables(name, record.command_id, request, State.RUNNING)
             self._run(name, request, told, stop)
+            passing(Point.HOOK_BEFORE_ENDED)
 
     def after(
         self,
@@ -70,6 +72,7 @@ class Hooks:
                 name, record.command_id, request, state, result=result, failure=failure
             )
             self._run(name, request, told, stop)
+            passing(Point.HOOK_AFTER_ENDED)
 
     def troubles(self) -> list[Problem]:
         """Return a problem for each hook that failed when it ran last."""

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from bson.raw_bson import RawBSONDocument
 
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.model.names import ROLES, USERS, Namespace
 from agent.mongo.connect import Client
@@ -41,6 +42,7 @@ def merge(
     if roles is not None:
         command["tempRolesCollection"] = str(roles)
     if users is not None or roles is not None:
+        passing(Point.SWITCH_BEFORE_MERGE)
         client[_DATABASE].command({**command, "writeConcern": MAJORITY})
 
 
@@ -64,6 +66,7 @@ def _keep(
     temporary = client[place.database][place.collection]
     now: list[RawBSONDocument] = list(stored.find({"_id": {"$in": kept}})) if replace else []
     temporary.delete_many({"$or": [{"_id": {"$in": kept}}, {"$expr": _named_otherwise(present)}]})
+    passing(Point.SWITCH_USERS_KEPT)
     if now:
         temporary.insert_many(now)
 

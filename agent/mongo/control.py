@@ -8,6 +8,7 @@ from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 from pymongo.synchronous.database import Database
 
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError
 from agent.model.roles import RoleState
 from agent.model.schema import commands_validator, schedules_validator
@@ -147,6 +148,7 @@ def _create(database: Database[Document], wanted: _Wanted) -> Mapping[str, Any]:
     except OperationFailure as error:
         if error.code != NAMESPACE_EXISTS:  # else another agent was quicker
             raise
+    passing(Point.CONTROL_CREATED)
     (found,) = database.list_collections(filter={"name": wanted.name})
     return found
 

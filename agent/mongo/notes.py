@@ -9,6 +9,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError, TransientError
 from agent.model.leases import COORDINATOR
 from agent.model.outcome import cut
@@ -51,6 +52,7 @@ class MongoNotes:
         """Replace the notes. Raises: LeaseLost if a larger token has written."""
         body = ObjectId()
         self._tasks.insert_many(bodies.parts_of(body, job, dict(notes)))
+        passing(Point.NOTES_WRITTEN)
         try:
             old = self._tasks.find_one_and_replace(
                 {**_is(job), "token": {"$lte": token}},
@@ -63,6 +65,7 @@ class MongoNotes:
             place = _is(job)["_id"]
             raise why(self._tasks, place, lease=COORDINATOR, field="token") from error
         if old is not None:
+            passing(Point.NOTES_REPLACED)
             bodies.remove(self._tasks, [old["body"]])
 
     @translated()
@@ -72,6 +75,7 @@ class MongoNotes:
         No error if there are none. The tasks of the job are removed before.
         """
         self._tasks.delete_many({"kind": "body", "job": {"$eq": job}})
+        passing(Point.NOTES_EMPTIED)
         # Last, because by it the next coordinator finds that something may be left.
         self._tasks.delete_one(_is(job))
 

@@ -9,6 +9,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
+from agent.core.crash import Point, passing
 from agent.model.check import Finding
 from agent.model.leases import COORDINATOR
 from agent.mongo.connect import Document
@@ -48,6 +49,7 @@ class MongoQuestions:
             except DuplicateKeyError as error:  # it is there, with a larger token
                 place = _is(job, agent)["_id"]
                 raise why(self._tasks, place, lease=COORDINATOR, field="token") from error
+            passing(Point.CHECK_ASKING)
 
     @translated()
     def waiting(self, agent: str) -> Sequence[object]:

@@ -8,6 +8,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure
 
 from agent.codec import documents, framing
+from agent.core.crash import Point, passing
 from agent.core.errors import PermanentError, TransientError
 from agent.model.names import BUCKETS_PREFIX, STORED_JAVASCRIPT, Namespace
 from agent.model.outcome import cut
@@ -137,6 +138,7 @@ class MongoSwitch:
                 if server_code(error) != NAMESPACE_EXISTS:
                     raise
                 database.command({"drop": target.collection, "writeConcern": MAJORITY})
+                passing(Point.SWITCH_VIEW_DROPPED)
                 answer = database.command(command)
         check_write_concern(answer)
 
@@ -157,6 +159,7 @@ class MongoSwitch:
             for each in updates:
                 command = {"update": STORED_JAVASCRIPT, "updates": [each]}
                 check_write_concern(stored.command({**command, "writeConcern": MAJORITY}))
+                passing(Point.SWITCH_SCRIPT_UPDATED)
             deletes = [{"q": {"_id": {"$nin": kept}}, "limit": 0}]
             command = {"delete": STORED_JAVASCRIPT, "deletes": deletes}
             check_write_concern(stored.command({**command, "writeConcern": MAJORITY}))

@@ -15,6 +15,7 @@ from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database
 
+from agent.core.crash import Point, passing
 from agent.core.errors import LeaseLost, PermanentError
 from agent.model.leases import LEASE_S
 from agent.model.tasks import Claim, JobTasks, Record, Task, TaskFailure, TaskReport, TaskState
@@ -64,6 +65,7 @@ class MongoTasks:
             for body, task in zip(ids, tasks, strict=True)
             for part in bodies.parts_of(body, task.job, {"members": _members(task)})
         )
+        passing(Point.TASK_FILLED)
         try:
             self._tasks.insert_many(map(_head, tasks, ids), ordered=False)
         except BulkWriteError as error:
@@ -116,6 +118,7 @@ class MongoTasks:
         if not is_typed(task):
             raise TypeError("a field is of another type")
         token = token_of(head["token"])
+        passing(Point.TASK_BEFORE_FENCE)
         TaskLog(self._tasks, task.job, task.number, token=token, holder=holder).fence()
         done = list(entries(self._tasks, task.job, task.number))
         return Claim(
@@ -263,6 +266,7 @@ class MongoTasks:
         found = self._tasks.find(heads, {"body": True})
         ids = [head["body"] for head in found if "body" in head]
         self._tasks.delete_many(heads)
+        passing(Point.TASK_REMOVING)
         self._tasks.delete_many({"kind": LOG, "job": {"$eq": job}})
         bodies.remove(self._tasks, ids)
 

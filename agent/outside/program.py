@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from agent.core.clock import Clock
+from agent.core.crash import Point, passing
 from agent.core.flow import Stop
 from agent.ports.outside import ProgramRunner, Ran
 
@@ -47,6 +48,7 @@ class Programs:
             )
         except OSError as error:
             return Ran(fault=f"cannot be started: {error.strerror}", output="")
+        passing(Point.HOOK_STARTED)
         running = _Running(process, self._clock)
         is_over = False
         try:

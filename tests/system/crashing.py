@@ -144,10 +144,14 @@ Check = Callable[[Document], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """A command by its `_id`, if there is one, and what is true after it, and after the death."""
+    """A command by its `_id`, if there is one, and what is true after it, and after the death.
+
+    What happens between the first death and the one at a point is up to ``between``.
+    """
 
     order: object
     check: Check
+    between: Callable[[Point], None] = lambda _point: None
     meanwhile: Callable[[Point], None] = lambda _point: None
 
 
@@ -169,6 +173,7 @@ def play(on: Stage, point: Point) -> None:
     try:
         if scene.first is not None:
             on.die(scene.first)
+            act.between(point)
         on.die(point, scene.nth)
         _is_told(on, order, point)
         act.meanwhile(point)
@@ -177,12 +182,12 @@ def play(on: Stage, point: Point) -> None:
     document = on.cluster.end_of(order) if order is not None else {}
     act.check(document)
     on.cluster.check_clean()
-    _is_tidy(on)
+    check_tidy(on)
 
 
 def _is_told(on: Stage, order: object, point: Point) -> None:
     """What is not ended says so: nobody takes half of something for the whole."""
-    if order is None or point in {Point.COMMAND_ENDED, Point.COMMAND_TASKS_GONE, *_OF_SWEEPS}:
+    if order is None or point in _AFTER_THE_END:
         return
     found = on.control["commands"].find_one({"_id": order})
     if found is None:
@@ -191,8 +196,8 @@ def _is_told(on: Stage, order: object, point: Point) -> None:
         assert found.get("state") not in END_STATES
 
 
-def _is_tidy(on: Stage) -> None:
-    """Nothing lies in the storage but the archive, and what manifests name or verify wrote."""
+def check_tidy(on: Stage) -> None:
+    """Wait until the storage has the archive, and what manifests name or verify wrote, alone."""
     storage = on.cluster.storage
 
     def is_tidy() -> bool:
@@ -250,6 +255,18 @@ def _restore(on: Stage) -> Act:
 
     order = on.cluster.order("restore", to=on.at, overwrite=True)
     return Act(order=order, check=check, meanwhile=meanwhile)
+
+
+def _restore_over_a_view(on: Stage) -> Act:
+    """Old views go before new ones come: only one that somebody makes meanwhile is in the way."""
+    database = on.client["shop"]
+    database["seen"].drop()
+
+    def between(_point: Point) -> None:
+        database["seen"].drop()
+        database.create_collection("seen", viewOn="items", pipeline=[])
+
+    return replace(_restore(on), between=between)
 
 
 def _verify(on: Stage) -> Act:
@@ -360,7 +377,13 @@ def _archive(on: Stage) -> Act:
     return Act(order=None, check=check)
 
 
-_OF_SWEEPS: Final = frozenset({Point.COORDINATOR_SWEEPING})
+_AFTER_THE_END: Final = frozenset({
+    Point.COMMAND_ENDED,
+    Point.COMMAND_TASKS_GONE,
+    Point.COORDINATOR_SWEEPING,
+    Point.NOTES_EMPTIED,
+    Point.TASK_REMOVING,
+})
 _FIRST: Final = {
     Point.COORDINATOR_SWEEPING: Point.COMMAND_ENDED,
     Point.COMMAND_TAKEN_OVER: Point.BACKUP_BEGUN,
@@ -370,13 +393,21 @@ _FIRST: Final = {
     Point.PRUNE_COUNTED: Point.PRUNE_MANIFEST_GONE,
     # Twice in one switch: the second one comes back to a half, and dies in it too.
     Point.SWITCH_VIEW_PUT: Point.SWITCH_RENAMED,
+    Point.SWITCH_VIEW_DROPPED: Point.SWITCH_VIEW_PUT,
     Point.SWITCH_BEFORE_END_NOTED: Point.SWITCH_RENAMED,
     Point.RESTORE_CLEANING: Point.SWITCH_ALL_RENAMED,
 }
-_NTH: Final = {Point.SWITCH_RENAMED: 2, Point.SWITCH_BEFORE_RENAME: 2, Point.RESTORE_CREATED: 3}
+_NTH: Final = {
+    Point.SWITCH_RENAMED: 2,
+    Point.SWITCH_BEFORE_RENAME: 2,
+    Point.RESTORE_CREATED: 3,
+    # A plan removes what an earlier one may have left; then come those of the end.
+    Point.TASK_REMOVING: 2,
+}
 _BEGINS: Final[Mapping[str, Callable[[Stage], Act]]] = {
     "coordinator": _backup,
     "command": _backup,
+    "notes": _backup,
     "schedule": _scheduled,
     "backup": _backup,
     "task": _backup,
@@ -391,8 +422,11 @@ _BEGINS: Final[Mapping[str, Callable[[Stage], Act]]] = {
     "archiver": _archive,
     "archive": _archive,
 }
+_BEGINS_AT: Final = {Point.SWITCH_VIEW_DROPPED: _restore_over_a_view}
 
 ELSEWHERE: Final[Mapping[str, str]] = {
+    "control": "the control database is there",
+    "hook": "hooks are programs that tell how often they ran",
     "compaction": "segments are joined when they are an hour old",
     "segment": "a segment is replaced where one is damaged",
     "role": "roles need an S3 server that has them",
@@ -401,7 +435,9 @@ ELSEWHERE: Final[Mapping[str, str]] = {
 
 SCENES: Final = {
     point: Scene(
-        begin=_BEGINS[point.partition(".")[0]], first=_FIRST.get(point), nth=_NTH.get(point, 1)
+        begin=_BEGINS_AT.get(point) or _BEGINS[point.partition(".")[0]],
+        first=_FIRST.get(point),
+        nth=_NTH.get(point, 1),
     )
     for point in Point
     if point.partition(".")[0] not in ELSEWHERE

@@ -1,7 +1,7 @@
 """Every boundary between two writes has a crash point, or a reason why it needs none."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,28 @@ _WRITES: Final = {
     "tasks": {"publish", "remove"},
 }  # fmt: skip
 _FUNCTIONS: Final = {"put_segment", "write_down"}
+
+# Of pymongo, and of modules that call it; commands count where a write concern is sent along.
+_SERVER_WRITES: Final = {
+    "bulk_write", "create_indexes", "delete_many", "delete_one", "drop", "fence",
+    "find_one_and_replace", "find_one_and_update", "insert_many", "insert_one", "replace_one",
+    "update_many", "update_one",
+    ("bodies", "remove"),
+}  # fmt: skip
+_REFUSED = "a try that was refused wrote nothing"
+_LOADED = "a temporary collection, which another coordinator loads anew: as restore.loaded"
+_STEPS_EXEMPT: Final = {
+    "mongo/control.py:prepare": "every agent makes what is missing at its start: control.created",
+    "mongo/insert.py:_insert": _LOADED,
+    "mongo/insert.py:_settle": _LOADED,
+    "mongo/insert.py:load": _LOADED,
+    "mongo/leases.py:acquire": "a lease is made that nobody has, and whoever asks next takes it",
+    "mongo/roles.py:begin": _REFUSED,
+    "mongo/switch.py:rename": "one of two forms of one command",
+    "mongo/target.py:create": "a temporary collection, as restore.created",
+    "mongo/task_log.py:append": _REFUSED,
+    "mongo/task_log.py:fence": _REFUSED,
+}
 
 _CALLER = "whoever calls it has a point behind the call"
 _EXEMPT: Final = {
@@ -92,7 +114,7 @@ class _Boundaries(ast.NodeVisitor):
 @cache
 def _read() -> Mapping[str, _Boundaries]:
     read = {}
-    for room in ("daemon", "jobs"):
+    for room in ("daemon", "jobs", "mongo", "outside"):
         for path in sorted((_AGENT / room).rglob("*.py")):
             found = _Boundaries()
             found.visit(ast.parse(path.read_text(encoding="utf-8")))
@@ -105,12 +127,79 @@ def test_every_write_stands_beside_a_crash_point() -> None:
     bare = {
         f"{module}:{function}": write
         for module, found in _read().items()
+        if module.partition("/")[0] in {"daemon", "jobs"}
         for function, write in found.writes.items()
         if function not in found.points
     }
     missing = {place: write for place, write in bare.items() if place not in _EXEMPT}
     assert {} == missing, "add a point to agent/core/crash.py, and pass it there"
     assert set() == set(_EXEMPT) - set(bare), "an exemption that nothing needs any more"
+
+
+def test_every_step_of_several_writes_stands_beside_a_crash_point() -> None:
+    """What jobs take for one write is none, where a server is told several things."""
+    bare = {
+        f"{path.relative_to(_AGENT).as_posix()}:{function}": count
+        for path in sorted((_AGENT / "mongo").rglob("*.py"))
+        for function, count in _several(ast.parse(path.read_text(encoding="utf-8"))).items()
+        if function not in _read()[path.relative_to(_AGENT).as_posix()].points
+    }
+    missing = {place: count for place, count in bare.items() if place not in _STEPS_EXEMPT}
+    assert {} == missing, "add a point to agent/core/crash.py, and pass it between the writes"
+    assert set() == set(_STEPS_EXEMPT) - set(bare), "an exemption that nothing needs any more"
+
+
+def _several(module: ast.Module) -> dict[str, int]:
+    """Return the functions that write more than once: calls, those in a loop counted twice.
+
+    A call of a function of the module that writes counts like what that function does.
+    """
+    functions = {each.name: each for each in ast.walk(module) if isinstance(each, ast.FunctionDef)}
+    counts: dict[str, int] = {}
+
+    def count(name: str, seen: frozenset[str]) -> int:
+        if name in seen:
+            return 0
+        if name not in counts:
+            body = functions[name]
+            counts[name] = sum(
+                many * _weight(call, body, lambda other: count(other, seen | {name}), functions)
+                for call, many in _calls(body)
+            )
+        return counts[name]
+
+    return {name: found for name in functions if (found := count(name, frozenset())) > 1}
+
+
+def _calls(function: ast.FunctionDef) -> Iterator[tuple[ast.Call, int]]:
+    """Yield the calls in a function; with 2, if a loop repeats it."""
+    loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp)
+    repeated = {
+        id(call)
+        for loop in ast.walk(function)
+        if isinstance(loop, loops)
+        for call in ast.walk(loop)
+    }
+    for call in ast.walk(function):
+        if isinstance(call, ast.Call):
+            yield call, 2 if id(call) in repeated else 1
+
+
+def _weight(
+    call: ast.Call,
+    within: ast.FunctionDef,
+    of: Callable[[str], int],
+    functions: Mapping[str, ast.FunctionDef],
+) -> int:
+    """Return how many writes one call is."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
+    owner = ast.unparse(call.func).rpartition(".")[0]
+    if name in functions and owner in {"", "self"}:
+        return min(of(name), 2)
+    if name in _SERVER_WRITES or (owner, name) in _SERVER_WRITES:
+        return 1
+    said = ast.unparse(within)
+    return int(name == "command" and ("MAJORITY" in said or "applyOps" in said))
 
 
 def test_every_point_is_passed_somewhere() -> None:
