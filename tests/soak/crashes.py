@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from agent.core.crash import Point
+from tests.system.cancelling import RACES, race
 from tests.system.crashing import SCENES, play, stage
 from tests.system.storages import DirectoryStorage
 from tests.testbed.clients import closing_clients
@@ -18,8 +19,11 @@ from tests.testbed.replica_set import ReplicaSet, ReplicaSetSpec
 @click.option("--seed", default=1, show_default=True, help="Decides about the order.")
 @click.argument("points", nargs=-1)
 def main(seed: int, points: tuple[str, ...]) -> None:
-    """Die at all points, or at these; ends with the first that breaks a promise."""
-    chosen = [Point(each) for each in points] or list(SCENES)
+    """Die at all points, or at these, and in races with a cancel, which have names of their own.
+
+    It ends with the first that breaks a promise.
+    """
+    chosen = list(points) or [*SCENES, *RACES]
     random.Random(seed).shuffle(chosen)
     with (
         tempfile.TemporaryDirectory(prefix="backstay-soak-") as path,
@@ -27,10 +31,13 @@ def main(seed: int, points: tuple[str, ...]) -> None:
         ReplicaSet.start(ReplicaSetSpec(nodes=2, priorities=(2, 1))) as replica_set,
         stage(replica_set, DirectoryStorage(Path(path))) as on,
     ):
-        for point in chosen:
+        for name in chosen:
             begun_at = time.monotonic()
-            play(on, point)
-            click.echo(f"{point}: the promise held, {time.monotonic() - begun_at:.1f} s")
+            if name in RACES:
+                race(on, name)
+            else:
+                play(on, Point(name))
+            click.echo(f"{name}: the promise held, {time.monotonic() - begun_at:.1f} s")
     click.echo(f"{len(chosen)} deaths, and each was followed by a good end.")
 
 
