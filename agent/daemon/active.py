@@ -139,6 +139,10 @@ class ActiveJob:
             if not is_of_document(error):
                 raise
 
+    def _write_progress(self) -> None:
+        commands = self._ports.boards.commands
+        commands.report(self.record.command_id, self._token, self.progress(), None)
+
     def progress(self) -> Progress:
         """Return how far the job is."""
         return self._job.progress() if self._job is not None else Progress(phase="planning")
@@ -172,6 +176,7 @@ class ActiveJob:
             token=self._token,
             stop=self._stop,
             held=held.check,
+            tell=self._write_progress,
         )
         self._job = job = self._ports.make(self.request, context)
         if self.record.state is State.RUNNING:
@@ -196,8 +201,8 @@ class ActiveJob:
 
         Raises: LeaseLost, also if that one has just brought the command to an end.
         """
+        self._write_progress()
         commands = self._ports.boards.commands
-        commands.report(self.record.command_id, self._token, self.progress(), None)
         now = commands.get(self.record.command_id)
         if now is None or now.state is not State.RUNNING:
             raise LeaseLost(COORDINATOR)

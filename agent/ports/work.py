@@ -19,7 +19,8 @@ class JobContext:
 
     ``token`` is the coordinator's fencing token and goes with every write; ``held`` raises
     LeaseLost when the coordinator's lease can no longer be proved, and is called before each
-    step that others would see.
+    step that others would see. ``tell`` writes the job's progress down at once, for what must
+    be known of it if everybody dies; raises TransientError, LeaseLost.
     """
 
     command_id: object
@@ -27,6 +28,7 @@ class JobContext:
     token: int
     stop: Stop
     held: Callable[[], None]
+    tell: Callable[[], None] = lambda: None
 
 
 class JobError(PermanentError):

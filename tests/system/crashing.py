@@ -244,6 +244,8 @@ def _restore(on: Stage) -> Act:
         if point.startswith("restore.") and point is not Point.RESTORE_CLEANING:
             assert [] == differences(harmed, shop(on.cluster)), "nothing is touched yet"
         elif point is Point.SWITCH_RENAMED:
+            told = on.cluster.document(order)
+            assert ("running", "switching") == (told["state"], told["progress"]["phase"])
             found = of_users(held(on.client))
             assert differences(harmed, found), "some collections are new"
             assert differences(on.expected, found), "and others are not"

@@ -163,17 +163,17 @@ class RestoreJob:
         try:
             self._enter("switching")
             passing(Point.SWITCH_BEFORE_NOTED)
-            retry(
-                lambda: self._ports.notes.save(
-                    self._context.command_id, self._context.token, record.notes()
-                ),
-                policy=_CLEANING,
-                stop=Stop(),
-            )
+            retry(lambda: self._write_down(record), policy=_CLEANING, stop=Stop())
             passing(Point.SWITCH_NOTED)
         except TransientError as error:
             # Unknown whether it was written: whoever comes next sees, and acts on that.
             raise LeaseLost("coordinator") from error
+
+    def _write_down(self, record: SwitchRecord) -> None:
+        """Tell people first: from here on, some data may be new and some old."""
+        self._context.tell()
+        context = self._context
+        self._ports.notes.save(context.command_id, context.token, record.notes())
 
     def _finish(self, record: SwitchRecord) -> Mapping[str, object]:
         self._progress.update(lambda old: replace(old, phase="switching"))
