@@ -77,6 +77,7 @@ _EXEMPT: Final = {
     "jobs/replay/lanes.py:_apply": _CALLER,
     "jobs/restore/indexes.py:_abandon": "temporary collections, as restore.cleaning",
     "jobs/restore/load.py:load": "the same worker makes it anew: as restore.created",
+    "jobs/restore/job.py:_write_down": _CALLER,
     "jobs/restore/preparation.py:drop_unwanted": "a temporary collection, as restore.cleaning",
     "jobs/roles/trial.py:_use": "a probe that the next trial of the role overwrites or removes",
 }
