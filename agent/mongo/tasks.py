@@ -100,6 +100,7 @@ class MongoTasks:
             return None
         if head is None:
             return None
+        passing(Point.TASK_BEFORE_FENCE)
         try:
             return self._claim(head, holder)
         except _UNREADABLE as error:
@@ -118,7 +119,6 @@ class MongoTasks:
         if not is_typed(task):
             raise TypeError("a field is of another type")
         token = token_of(head["token"])
-        passing(Point.TASK_BEFORE_FENCE)
         TaskLog(self._tasks, task.job, task.number, token=token, holder=holder).fence()
         done = list(entries(self._tasks, task.job, task.number))
         return Claim(
