@@ -14,6 +14,7 @@ from agent.mongo.errors import (
     DUPLICATE_KEY,
     NAMESPACE_EXISTS,
     NAMESPACE_NOT_FOUND,
+    UNAUTHORIZED,
     server_code,
     translated,
 )
@@ -58,6 +59,23 @@ class MongoTarget:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    def free_bytes(self) -> int | None:
+        """Return the room on the primary's disk; None if the server does not tell it.
+
+        That is so with some storage engines, and for users without ``clusterMonitor``. Source:
+        MongoDB manual, dbStats: ``fsTotalSize`` and ``fsUsedSize`` of the file system.
+        """
+        with translated():
+            try:
+                answer = self._client.admin.command("dbStats")
+            except OperationFailure as error:
+                if server_code(error) != UNAUTHORIZED:
+                    raise
+                return None
+        if "fsTotalSize" not in answer or "fsUsedSize" not in answer:
+            return None
+        return max(0, int(answer["fsTotalSize"]) - int(answer["fsUsedSize"]))
 
     def temporaries(self) -> tuple[Namespace, ...]:
         """List the temporary collections of all restores, by name."""

@@ -17,6 +17,10 @@ class RestoreTarget(Protocol):
     threads at once.
     """
 
+    def free_bytes(self) -> int | None:
+        """Return the room on the primary's disk; None if the server does not tell it."""
+        ...
+
     def temporaries(self) -> tuple[Namespace, ...]:
         """List the temporary collections of all restores, by name."""
         ...

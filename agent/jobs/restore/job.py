@@ -19,6 +19,7 @@ from agent.jobs.restore.ports import RestorePorts
 from agent.jobs.restore.preparation import check_matches, drop_unwanted, prepare
 from agent.jobs.restore.record import SwitchRecord, ended_notes, record_of, result_of
 from agent.jobs.restore.result import result_of_build
+from agent.jobs.restore.room import check_room
 from agent.jobs.restore.switch import Switch
 from agent.jobs.workspace import Workspace
 from agent.model.commands import Restore
@@ -45,6 +46,7 @@ class RestoreJob:
         """Decide everything; a switch that has begun was decided long ago."""
         if self._switching() is None:
             self._plan = gather(self._request, self._ports)
+            check_room(self._plan, self._ports.target)
 
     def progress(self) -> Progress:
         """Return how far the restore is."""
@@ -129,6 +131,8 @@ class RestoreJob:
         """Build everything in temporary collections, and write down the switch to come."""
         context, ports, wish = self._context, self._ports, plan.wish
         self._remove_temporaries()
+        # After a death, or with a better plan: what was loaded before may still take its room.
+        check_room(plan, ports.target)
         require_all(ports.store, plan)
         plan = renewed(plan, ports)
         crew = Crew(workers=ports.workers, stop=context.stop, held=context.held)
