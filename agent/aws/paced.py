@@ -1,7 +1,5 @@
 """Answers that must come at their pace: botocore bounds each receive alone."""
 
-import io
-from http.client import HTTPResponse
 from typing import Any, cast
 
 from botocore.awsrequest import (
@@ -11,7 +9,7 @@ from botocore.awsrequest import (
     AWSHTTPSConnectionPool,
 )
 
-from agent.core.pace import Pace
+from agent.core.pace import PacedResponse
 
 
 def pace_answers(client: object) -> None:
@@ -27,45 +25,12 @@ def pace_answers(client: object) -> None:
     )
 
 
-class _PacedBytes(io.RawIOBase):
-    """What comes from a socket, which may be silent for as long as its own timeout says."""
-
-    def __init__(self, raw: io.RawIOBase, patience_s: float) -> None:
-        super().__init__()
-        self._raw = raw
-        self._pace = Pace(patience_s)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        count = cast("int | None", self._raw.readinto(buffer))
-        self._pace.moved(count or 0)
-        return count
-
-    def fileno(self) -> int:
-        return self._raw.fileno()
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Answer(HTTPResponse):
-    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
-        super().__init__(sock, *arguments, **options)
-        # urllib3 has set the read timeout by now.
-        patience_s = sock.gettimeout()
-        if patience_s is not None:
-            self.fp = io.BufferedReader(_PacedBytes(self.fp.detach(), patience_s))
-
-
 class _Connection(AWSHTTPConnection):
-    response_class: Any = _Answer
+    response_class: Any = PacedResponse
 
 
 class _TlsConnection(AWSHTTPSConnection):
-    response_class: Any = _Answer
+    response_class: Any = PacedResponse
 
 
 class _Pool(AWSHTTPConnectionPool):

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from agent.core.errors import PermanentError, TransientError
+from agent.core.pace import PacedResponse
 from agent.ports.outside import Postbox
 
 # Source: RFC 9110 and RFC 6585: the same request may succeed later.
@@ -20,7 +21,10 @@ _FIRST_OF_SERVER: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where to post; ``url`` and ``headers`` may hold secrets. ``timeout_s`` is per answer."""
+    """Where to post; ``url`` and ``headers`` may hold secrets. ``timeout_s`` is per answer.
+
+    A large or slow answer has a second more for each 4 KiB.
+    """
 
     url: str
     headers: Mapping[str, str]
@@ -75,6 +79,8 @@ class Webhook:
 
     def _exchange(self, notice_id: str, body: bytes) -> int:
         connection = self._connection()
+        # A receiver that trickles would hold up all further notices.
+        connection.response_class = PacedResponse
         try:
             headers = {
                 "User-Agent": f"backstay/{self._address.agent_version}",

@@ -2,9 +2,11 @@
 
 import json
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,6 +21,7 @@ from agent.outside.webhook import Address, Webhook
 from tests.fakes.http_server import Answer, Request, serving
 from tests.testbed.endpoint import Endpoint
 from tests.testbed.loopback import HOST, free_port
+from tests.testbed.slow_line import SlowLine
 from tests.testbed.waiting import eventually
 
 SECRET = "T000-B000-never-shown"
@@ -195,3 +198,19 @@ def test_the_end_of_an_agent_does_not_wait_for_a_silent_receiver() -> None:
             eventually(lambda: receiver.count() == 1)
         # The exchange still goes on, and holds up nobody.
         assert [] == receiver.got
+
+
+def test_a_receiver_that_trickles_has_not_answered_in_time() -> None:
+    """A byte a second keeps to the timeout of each receive, and would hold up all that follow."""
+    with serving(lambda _request: Answer(status=204)) as server:
+        port = urlsplit(server.url).port
+        assert port is not None
+        with SlowLine(port) as line:
+            line.trickles, line.pause_s = True, 0.2
+            began = time.monotonic()
+            error = error_of(
+                lambda: webhook(f"http://{HOST}:{line.port}", timeout_s=1.0).post("1", b"{}")
+            )
+    assert (TransientError, "webhook_unreachable") == (type(error), error.code)
+    assert "timed out" in error.message
+    assert time.monotonic() - began < 15
