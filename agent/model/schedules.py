@@ -60,7 +60,8 @@ def _timezone(name: str) -> str:
 def _command(value: object) -> Request:
     if not isinstance(value, Mapping):
         raise ValueError("must be a document")  # noqa: TRY004 - pydantic collects ValueErrors
-    if value.get("command") not in SCHEDULED:
+    name = value.get("command")
+    if not isinstance(name, str) or name not in SCHEDULED:
         raise ValueError(f"must be one of: {', '.join(sorted(SCHEDULED))}")
     try:
         return parse_command(value)

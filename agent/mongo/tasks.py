@@ -34,7 +34,7 @@ _GRANT: Final = {"token": {"$type": "timestamp"}, "renewed_at": True}
 # No two servers' clocks differ by so much.
 _AHEAD_MS: Final = 600_000
 # What reading a document raises that people have changed.
-_UNREADABLE: Final = (LookupError, TypeError, ValueError, AttributeError, OverflowError, BSONError)
+UNREADABLE: Final = (LookupError, TypeError, ValueError, AttributeError, OverflowError, BSONError)
 _BY_SIZE: Final = [("size_bytes", -1), ("number", 1)]
 _WAITS: Final[Document] = {
     "state": "todo",
@@ -103,7 +103,7 @@ class MongoTasks:
         passing(Point.TASK_BEFORE_FENCE)
         try:
             return self._claim(head, holder)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             reason = repr(error)
         except PermanentError as error:
             if error.code != "bad_task":
@@ -293,7 +293,7 @@ def _head(task: Task, body: ObjectId) -> Document:
 def _understood() -> Iterator[None]:
     try:
         yield
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise bad_task(repr(error)) from error
 
 

@@ -21,6 +21,8 @@ from agent.model.names import Namespace
 _texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 _names = st.text(st.characters(codec="utf-8", exclude_characters="\0."), min_size=1, max_size=8)
 _counts = st.integers(0, 2**63 - 1)
+# What a few of add up to less than the largest sum that a manifest may have.
+_sizes = st.integers(0, 2**48)
 _times = st.builds(ClusterTime, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 _dates = st.integers(0, 2**42).map(
     lambda ms: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
@@ -90,9 +92,9 @@ def _document(fields: bytes) -> bytes:
 _chunks = st.builds(
     Chunk,
     key=_texts.filter(bool),
-    docs=st.integers(0, 2**50),
-    bytes=st.integers(0, 2**50),
-    stored_bytes=_counts,
+    docs=_sizes,
+    bytes=_sizes,
+    stored_bytes=_sizes,
     sha256=_digests,
 )
 _namespaces = st.builds(Namespace, _names, _texts.filter(bool))
@@ -139,7 +141,7 @@ _segments = st.builds(
     last=_times,
     entries=_counts,
     bytes=_counts,
-    stored_bytes=_counts,
+    stored_bytes=_sizes,
     sha256=_digests,
 )
 _windows = st.builds(
@@ -162,7 +164,14 @@ _manifests = st.builds(
     consistent_at=_times,
     catalogue_at=_times,
     oplog_from=_times,
-    copies=st.lists(_with_data | _views, max_size=4).map(tuple),
+    copies=st.lists(
+        _with_data | _views,
+        max_size=4,
+        unique_by=(
+            lambda copy: copy.collection.namespace,
+            lambda copy: copy.collection.uuid or copy.collection.namespace,
+        ),
+    ).map(tuple),
     window=st.none() | _windows,
     namespaces=st.lists(_texts, max_size=2).map(tuple),
     tags=st.dictionaries(_texts, _texts, max_size=3),

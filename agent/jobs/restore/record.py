@@ -1,15 +1,18 @@
 """What the switch will do, written down before its first step so that anyone can finish it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, TypeVar
 
 from agent.core.errors import PermanentError
 from agent.model.names import Namespace
 
 Notes = Mapping[str, object]
+T = TypeVar("T", bound="Move | Removal | ViewMove | Script")
 
 _FORMAT = 1
+# Which fields of the steps hold namespaces.
+_NAMES: Final = frozenset({"place", "target", "namespace", "checked", "source"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +86,12 @@ def record_of(notes: Notes | None) -> SwitchRecord | None:
     try:
         return SwitchRecord(
             overwrite=bool(notes["overwrite"]),
-            displaced=tuple(Removal(**each) for each in _list(notes, "displaced")),
-            moves=tuple(Move(**each) for each in _list(notes, "moves")),
-            old_views=tuple(Removal(**each) for each in _list(notes, "old_views")),
-            views=tuple(ViewMove(**each) for each in _list(notes, "views")),
-            scripts=tuple(Script(**each) for each in _list(notes, "scripts")),
-            dropped=tuple(Removal(**each) for each in _list(notes, "dropped")),
+            displaced=_read(Removal, notes, "displaced"),
+            moves=_read(Move, notes, "moves"),
+            old_views=_read(Removal, notes, "old_views"),
+            views=_read(ViewMove, notes, "views"),
+            scripts=_read(Script, notes, "scripts"),
+            dropped=_read(Removal, notes, "dropped"),
             users=str(notes["users"]),
             roles=str(notes["roles"]),
             replace_users=bool(notes["replace_users"]),
@@ -121,11 +124,23 @@ def namespace(text: str) -> Namespace | None:
     return Namespace.parse(text) if text else None
 
 
-def _list(notes: Notes, name: str) -> Sequence[dict[str, Any]]:
+def _read(kind: type[T], notes: Notes, name: str) -> tuple[T, ...]:
+    """Return the steps of one kind. Raises: TypeError, KeyError."""
     found = notes[name]
     if not isinstance(found, list | tuple):
         raise TypeError(name)
-    return found
+    return tuple(_step(kind, each) for each in found)
+
+
+def _step(kind: type[T], values: dict[str, Any]) -> T:
+    made = kind(**values)
+    for each in fields(made):
+        value = getattr(made, each.name)
+        if not isinstance(value, each.type):  # type: ignore[arg-type]
+            raise TypeError(each.name)
+        if each.name in _NAMES and not all(value.partition(".")):
+            raise TypeError(f"{each.name} is no namespace")
+    return made
 
 
 def _mapping(value: object) -> Notes:
