@@ -16,11 +16,12 @@ from agent.daemon.coordinator import Coordinator, CoordinatorPorts
 from agent.daemon.dispatcher import Dispatcher, DispatcherPorts
 from agent.daemon.following import Following
 from agent.daemon.gaps import GapBackups
+from agent.daemon.node_watch import Itself, NodeWatch, Reports
 from agent.daemon.overview import Overview, OverviewPorts
 from agent.daemon.problems import ArchiveRules
 from agent.daemon.respondent import Respondent
 from agent.daemon.schedules import ScheduleDuty, SchedulePorts
-from agent.daemon.watch import Credentials, Itself, NodeWatch, Reports, StorageWatch
+from agent.daemon.storage_watch import Credentials, StorageWatch
 from agent.jobs.backup.reading import ReadingPorts
 from agent.jobs.backup.worker import TaskRunner
 from agent.jobs.check.examination import Examination, Part, tell_failed

@@ -13,9 +13,10 @@ from agent.core.flow import Stop
 from agent.core.memory import collect_seldom, give_back, hold_little, leave_no_core
 from agent.core.notify import ServiceManager
 from agent.core.retry import retry
+from agent.daemon.node_watch import NodeWatch
 from agent.daemon.service import serve
 from agent.daemon.status_line import status_line
-from agent.daemon.watch import NodeWatch, StorageWatch
+from agent.daemon.storage_watch import StorageWatch
 from agent.model.status import AgentStatus
 from agent.mongo.control import prepare
 from agent.settings import Settings, process_environment

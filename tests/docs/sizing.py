@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from agent.daemon.watch import PROBE_S
+from agent.daemon.storage_watch import PROBE_S
 from agent.jobs.archive.archiver import _LOOK_AGAIN_S
 from agent.jobs.archive.ports import IDLE_S
 from agent.jobs.archive.work import COMPACT_EVERY_S

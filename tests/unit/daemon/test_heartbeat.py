@@ -9,8 +9,8 @@ from agent.core import log as logs
 from agent.core.errors import TransientError
 from agent.core.flow import Stop, WorkerGroup
 from agent.core.notify import ServiceManager
+from agent.daemon.node_watch import Itself, NodeWatch, Reports
 from agent.daemon.status_line import status_line
-from agent.daemon.watch import Itself, NodeWatch, Reports
 from agent.model.nodes import NodeFacts
 from agent.model.status import AgentStatus, StorageStatus
 from tests.fakes.clock import VirtualClock

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from agent.core.log import get
-from agent.daemon.watch import Itself, NodeWatch, Reports
+from agent.daemon.node_watch import Itself, NodeWatch, Reports
 from agent.model.nodes import NodeFacts
 from agent.model.status import AgentStatus
 from tests.fakes.clock import VirtualClock

@@ -8,7 +8,7 @@ from agent.core import log
 from agent.core.errors import PermanentError, TransientError
 from agent.core.flow import Stop
 from agent.daemon.identities import SourceWatch
-from agent.daemon.watch import Credentials, StorageWatch
+from agent.daemon.storage_watch import Credentials, StorageWatch
 from agent.model.status import CredentialFacts, StorageAccess, StorageStatus
 from tests.fakes.store import MemoryStore, denied, fail_from, unreachable
 

@@ -6,7 +6,7 @@ import pytest
 
 from agent.core import log as logs
 from agent.core.errors import PermanentError, TransientError
-from agent.daemon.watch import STUCK_S, Credentials, StorageWatch
+from agent.daemon.storage_watch import STUCK_S, Credentials, StorageWatch
 from agent.model.status import CredentialFacts, StorageStatus
 from tests.fakes.clock import VirtualClock
 from tests.fakes.store import MemoryStore, fail_from
