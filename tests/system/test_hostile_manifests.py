@@ -95,35 +95,26 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 ONE: Final = ({"_id": 1, "x": 1},)
 NAMES: Final = [
     (("backstay", "commands"), "bad_target"),
-    (("backstay", "new"), "bad_target"),
     (("backstay", "system.views"), "bad_target"),
     (("backstay", "system.js"), "bad_target"),
     (("backstay", "system.buckets.x"), "bad_target"),
     (("local", "oplog.rs"), "bad_target"),
-    (("local", "system.replset"), "bad_target"),
-    (("local", "new"), "bad_target"),
     (("config", "transactions"), "bad_target"),
-    (("config", "system.sessions"), "bad_target"),
     (("admin", "system.version"), "bad_target"),
-    (("admin", "system.keys"), "bad_target"),
     (("admin", "system.buckets.system.users"), "bad_target"),
     (("shop", "system.profile"), "bad_target"),
     (("shop", "system.buckets.system.views"), "bad_target"),
     (("shop", "system.buckets.bstmp.5.1"), "bad_target"),
     (("shop", "bstmp.5.1"), "bad_target"),
     (("shop", "a$b"), "bad_target"),
-    (("shop", "$cmd"), "bad_target"),
     (("shop", "a\0b"), "bad_target"),
     (("shop", "x" * 255), "bad_target"),
     (("shop", "é" * 126), "bad_target"),
     (("x" * 64, "a"), "bad_target"),
     (("a/b", "c"), "bad_target"),
-    (("a\\x", "c"), "bad_target"),
-    (("a b", "c"), "bad_target"),
     (("$external", "c"), "bad_target"),
     (("\0", "c"), "bad_target"),
     (("Shop", "c"), "database_case"),
-    (("BACKSTAY", "c"), "database_case"),
     (("Local", "c"), "database_case"),
 ]
 
@@ -258,8 +249,6 @@ OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "no collation": {"collation": {"locale": "no such"}},
     "no validator": {"validator": {"$nothing": 1}},
     "no size": {"capped": True, "size": "x"},
-    "no option": {"nothing": 1},
-    "no engine": {"storageEngine": {"nothing": {}}},
     "an id index": {"idIndex": {"key": {"a": 1}, "name": "x", "v": 2}},
 }
 
@@ -323,13 +312,10 @@ INDEXES: Final[dict[str, dict[str, Any]]] = {
     "no name": {"v": 2, "key": {"a": 1}},
     "no key": {"v": 2, "name": "a"},
     "every index": {"v": 2, "key": {"a": 1}, "name": "*"},
-    "a name that is a number": {"v": 2, "key": {"a": 1}, "name": 5},
     "a key that is a number": {"v": 2, "key": 5, "name": "a"},
     "no such kind": {"v": 2, "key": {"a": "nothing"}, "name": "a"},
-    "no such option": {"v": 2, "key": {"a": 1}, "name": "a", "nothing": 1},
     "no such version": {"v": 99, "key": {"a": 1}, "name": "a"},
     "an expiry of text": {"v": 2, "key": {"a": 1}, "name": "a", "expireAfterSeconds": "x"},
-    "a version of text": {"v": "x", "key": {"a": 1}, "name": "a"},
 }
 
 
@@ -344,7 +330,7 @@ def test_an_index_that_is_none_is_refused(scene: Scene, index: dict[str, Any]) -
     assert message
 
 
-IDENTITIES: Final = ["", "²", "9" * 5_000, "-1.-1", "9" * 4_000 + ".0", "6.0.0.0.0", "\0"]
+IDENTITIES: Final = ["", "²", "9" * 5_000, "-1.-1", "\0"]
 
 
 @pytest.mark.parametrize("version", IDENTITIES, ids=lambda text: text[:5])
