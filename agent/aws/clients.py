@@ -19,8 +19,10 @@ from agent.settings import S3Settings
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-# Connections kept per client: as many as settings allow workers.
-_POOL_COUNT: Final = 16
+# Connections kept per client: as many as were in use at once, but no more. Tasks and the most jobs
+# that run at the same time come to fewer, with the most workers that settings allow: one beyond
+# would be closed, with a warning that is no line of this log.
+_POOL_COUNT: Final = 128
 # What servers other than Amazon's expect in a signature when they have no regions.
 _ANY_REGION: Final = "us-east-1"
 # Where the access key id stands in a signature of version 4, and what it is called in a request.

@@ -20,8 +20,9 @@ WRITTEN = ("shop", *DATABASES)
 """The databases of the writers."""
 
 _CALM_S = 180.0
-# A client of the storage keeps up to 16 connections; the client that loads, opened by the first
-# restore, watches each of three nodes by two. The rest is in use at the moment, by chance.
+# The client of the storage keeps as many connections as were in use at once: four for tasks, and
+# for each of a few jobs. The client that loads, opened by the first restore, watches each of three
+# nodes by two. The rest is in use at the moment, by chance.
 _MORE_FILES = 30
 # Connections to MongoDB that nobody uses end after a minute.
 _IDLE_S = 100.0
