@@ -10,6 +10,7 @@ from agent.core.errors import TransientError
 from agent.core.flow import Stop
 
 T = TypeVar("T")
+OnRetry = Callable[[TransientError, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ def retry(
     *,
     policy: RetryPolicy,
     stop: Stop,
-    on_retry: Callable[[TransientError, int], None] | None = None,
+    on_retry: OnRetry | None = None,
 ) -> T:
     """Call until it succeeds, the policy ends, or ``stop`` is set.
 
@@ -63,24 +64,30 @@ def retry(
 class _Persistent(Generic[T]):
     """Stands before a port and calls each method until it succeeds or the policy ends."""
 
-    def __init__(self, port: T, policy: RetryPolicy, stop: Stop) -> None:
+    def __init__(self, port: T, policy: RetryPolicy, stop: Stop, on_retry: OnRetry | None) -> None:
         self._port = port
         self._policy = policy
         self._stop = stop
+        self._on_retry = on_retry
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         method = getattr(self._port, name)
 
         def call(*args: object, **options: object) -> object:
-            return retry(lambda: method(*args, **options), policy=self._policy, stop=self._stop)
+            return retry(
+                lambda: method(*args, **options),
+                policy=self._policy,
+                stop=self._stop,
+                on_retry=self._on_retry,
+            )
 
         return call
 
 
-def persistent(port: T, *, policy: RetryPolicy, stop: Stop) -> T:
-    """Return a port whose every method waits out transient failures.
+def persistent(port: T, *, policy: RetryPolicy, stop: Stop, on_retry: OnRetry | None = None) -> T:
+    """Return a port whose every method waits out transient failures, as ``retry`` does.
 
     For ports whose methods may all be repeated when an answer was lost, and return values,
     not iterators.
     """
-    return cast("T", _Persistent(port, policy, stop))
+    return cast("T", _Persistent(port, policy, stop, on_retry))

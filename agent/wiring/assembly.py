@@ -71,6 +71,7 @@ class Assembly:
         self.log: Log = logs.get(agent=links.own.name)
         self.once = boards(links, settings)
         self.patient = patient(self.once, stop)
+        self._stop = stop
         self.keeper = Keeper(self.clock, every_s=RENEW_S, lasts_s=LEASE_S - MARGIN_S)
         control = settings.control.database
         self.reader: NodeReader = MongoNodeReader(
@@ -288,4 +289,4 @@ class Assembly:
             clock=self.clock,
             log=self.log,
         )
-        return Workshop(parts, self.stores, self.patient)
+        return Workshop(parts, self.stores, self.once, self._stop)

@@ -1,12 +1,10 @@
 """Connections to MongoDB, and the boards over them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
-from agent.core.errors import TransientError
 from agent.core.flow import Stop
-from agent.core.retry import RetryPolicy, persistent, retry
+from agent.core.retry import OnRetry, RetryPolicy, persistent, retry
 from agent.mongo.backups import MongoBackups
 from agent.mongo.commands import MongoCommands
 from agent.mongo.connect import Client, OwnNode, open_cluster, open_node, own_node
@@ -23,7 +21,7 @@ from agent.ports import (
 )
 from agent.settings import Settings
 
-OnRetry = Callable[[TransientError, int], None]
+T = TypeVar("T")
 
 # Longer than any election that ends at all; a job that meets more is tried again later.
 CONTROL_POLICY: Final = RetryPolicy(limit_s=60.0)
@@ -84,16 +82,23 @@ def boards(links: Links, settings: Settings) -> Boards:
     )
 
 
-def patient(once: Boards, stop: Stop) -> Boards:
-    """Return the boards as jobs use them: each call waits out an election."""
+def patient(once: Boards, stop: Stop, on_retry: OnRetry | None = None) -> Boards:
+    """Return the boards as jobs use them: each call waits out an election.
+
+    ``on_retry`` ends the waiting by what it raises.
+    """
+
+    def wait(port: T) -> T:
+        return persistent(port, policy=CONTROL_POLICY, stop=stop, on_retry=on_retry)
+
     return Boards(
-        commands=persistent(once.commands, policy=CONTROL_POLICY, stop=stop),
-        tasks=persistent(once.tasks, policy=CONTROL_POLICY, stop=stop),
-        notes=persistent(once.notes, policy=CONTROL_POLICY, stop=stop),
-        questions=persistent(once.questions, policy=CONTROL_POLICY, stop=stop),
-        status=persistent(once.status, policy=CONTROL_POLICY, stop=stop),
-        catalogue=persistent(once.catalogue, policy=CONTROL_POLICY, stop=stop),
+        commands=wait(once.commands),
+        tasks=wait(once.tasks),
+        notes=wait(once.notes),
+        questions=wait(once.questions),
+        status=wait(once.status),
+        catalogue=wait(once.catalogue),
         events=once.events,
         leases=once.leases,
-        schedules=persistent(once.schedules, policy=CONTROL_POLICY, stop=stop),
+        schedules=wait(once.schedules),
     )

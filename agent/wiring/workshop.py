@@ -6,6 +6,7 @@ from typing import assert_never
 import agent
 from agent.core.clock import Clock
 from agent.core.errors import PermanentError
+from agent.core.flow import Stop
 from agent.core.log import Log
 from agent.jobs.backup.job import BackupJob, BackupPorts
 from agent.jobs.check.job import CheckJob, CheckPorts
@@ -41,7 +42,7 @@ from agent.ports import (
 )
 from agent.ports.work import Job, JobContext
 from agent.settings import Settings
-from agent.wiring.links import Links
+from agent.wiring.links import Links, patient
 from agent.wiring.roles import role_ports
 from agent.wiring.stores import Stores
 
@@ -61,10 +62,11 @@ class Parts:
 class Workshop:
     """Makes the job of each command."""
 
-    def __init__(self, parts: Parts, stores: Stores, patient: Boards) -> None:
+    def __init__(self, parts: Parts, stores: Stores, once: Boards, stop: Stop) -> None:
         self._parts = parts
         self._stores = stores
-        self._boards = patient
+        self._once = once
+        self._stop = stop
 
     def job(self, request: Request, context: JobContext) -> Job:
         """Return the job of a request. Raises: PermanentError ``unknown_storage``."""
@@ -90,7 +92,15 @@ class Workshop:
             case _:
                 assert_never(request)
 
+    def _boards(self, context: JobContext) -> Boards:
+        """Return boards that try again only while the job's lease is held.
+
+        Another coordinator may have the job by then, and not every write names a token.
+        """
+        return patient(self._once, self._stop, lambda _error, _number: context.held())
+
     def _backup(self, request: Backup, context: JobContext) -> Job:
+        boards = self._boards(context)
         label, store = self._stores.open(request.storage)
         ports = BackupPorts(
             source=self._parts.source,
@@ -98,9 +108,9 @@ class Workshop:
             store=store,
             commit_store=self._stores.open_for(label, context),
             label=label,
-            board=self._boards.tasks,
-            notes=self._boards.notes,
-            catalogue=self._boards.catalogue,
+            board=boards.tasks,
+            notes=boards.notes,
+            catalogue=boards.catalogue,
             clock=self._parts.clock,
             agent_version=agent.__version__,
             level=self._parts.settings.backup.compression.level,
@@ -109,6 +119,7 @@ class Workshop:
         return BackupJob(context, request, ports)
 
     def _restore(self, request: Restore, context: JobContext) -> Job:
+        boards = self._boards(context)
         _, store = self._stores.open(request.storage)
         loading = self._parts.links.loading
         ports = RestorePorts(
@@ -118,8 +129,8 @@ class Workshop:
             # The primary's version now: nodes are upgraded one by one, under running agents.
             replay=MongoReplayTarget(loading, self._parts.source.identity().server_version),
             store=store,
-            notes=self._boards.notes,
-            events=self._boards.events,
+            notes=boards.notes,
+            events=boards.events,
             clock=self._parts.clock,
             control_database=self._parts.settings.control.database,
             workers=self._parts.settings.backup.workers,
@@ -128,18 +139,20 @@ class Workshop:
         return RestoreJob(context, request, ports)
 
     def _delete(self, request: Delete, context: JobContext) -> Job:
+        boards = self._boards(context)
         label, store = self._stores.open(request.storage)
         ports = DeletePorts(
             source=self._parts.source,
             store=store,
             label=label,
-            catalogue=self._boards.catalogue,
-            notes=self._boards.notes,
+            catalogue=boards.catalogue,
+            notes=boards.notes,
             log=self._parts.log,
         )
         return DeleteJob(context, request, ports)
 
     def _prune(self, request: Prune, context: JobContext) -> Job:
+        boards = self._boards(context)
         parts = self._parts
         label, _ = self._stores.open(request.storage)
         ports = PrunePorts(
@@ -147,21 +160,22 @@ class Workshop:
             store=self._stores.open_for(label, context, ends_on_cancel=False),
             label=label,
             main=parts.settings.storage.label,
-            schedules=self._boards.schedules,
-            catalogue=self._boards.catalogue,
-            notes=self._boards.notes,
-            now=lambda: min(self._boards.status.server_now(), parts.clock.now()),
+            schedules=boards.schedules,
+            catalogue=boards.catalogue,
+            notes=boards.notes,
+            now=lambda: min(boards.status.server_now(), parts.clock.now()),
             old_versions=lambda: self._stores.old_versions(label, parts.links.own.replset),
             log=parts.log,
         )
         return PruneJob(context, request, ports)
 
     def _resync(self, request: Resync, context: JobContext) -> Job:
+        boards = self._boards(context)
         labels = (request.storage,) if request.storage else self._stores.labels()
         ports = ResyncPorts(
             source=self._parts.source,
             stores=dict(self._stores.open(label) for label in labels),
-            catalogue=self._boards.catalogue,
+            catalogue=boards.catalogue,
             log=self._parts.log,
         )
         return ResyncJob(context, ports)
@@ -173,12 +187,13 @@ class Workshop:
         return DeauthorizeRoleJob(context, request, ports)
 
     def _verify(self, request: Verify, context: JobContext) -> Job:
+        boards = self._boards(context)
         label, _ = self._stores.open(request.storage)
         ports = VerifyPorts(
             source=self._parts.source,
             store=self._stores.open_for(label, context),
             label=label,
-            catalogue=self._boards.catalogue,
+            catalogue=boards.catalogue,
             clock=self._parts.clock,
             workers=self._parts.settings.backup.workers,
             log=self._parts.log,
@@ -186,9 +201,10 @@ class Workshop:
         return VerifyJob(context, request, ports)
 
     def _check(self, context: JobContext) -> Job:
+        boards = self._boards(context)
         ports = CheckPorts(
-            status=self._boards.status,
-            questions=self._boards.questions,
+            status=boards.status,
+            questions=boards.questions,
             clock=self._parts.clock,
             log=self._parts.log,
         )
