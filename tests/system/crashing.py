@@ -251,7 +251,9 @@ def _restore(on: Stage) -> Act:
             assert differences(on.expected, found), "and others are not"
 
     def check(document: Document) -> None:
-        result_of(document)
+        result = result_of(document)
+        assert on.at == result["target"], "whoever ends it tells of times alike"
+        assert result["restored_to"] <= on.at
         assert [] == differences(on.expected, held(on.client))
         assert on.users == users(on.client)
 

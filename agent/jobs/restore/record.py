@@ -71,7 +71,8 @@ class SwitchRecord:
 
     def notes(self) -> Notes:
         """Return the record as a job's notes."""
-        return {"switching": _FORMAT, **asdict(self)}
+        # Not the times in it taken apart, as everything below would be.
+        return {"switching": _FORMAT, **asdict(self), "result": self.result}
 
 
 def record_of(notes: Notes | None) -> SwitchRecord | None:
