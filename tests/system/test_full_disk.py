@@ -66,10 +66,13 @@ class SetOnDisk(ReplicaSet):
     node_type = NodeOnDisk
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
-    """One node, its agent, a backup, and data that is not what the backup holds."""
-    storage = DirectoryStorage(Path(tmp_path_factory.mktemp("storage")))
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Protected]:
+    """One node, its agent, a backup, and data that is not what the backup holds.
+
+    Of each test its own: files of what another one dropped would give room back at any time.
+    """
+    storage = DirectoryStorage(tmp_path)
     with (
         SetOnDisk.start(ReplicaSetSpec(nodes=1)) as replica_set,
         protected(replica_set, storage, WITHOUT_ARCHIVE) as cluster,

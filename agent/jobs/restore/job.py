@@ -19,7 +19,7 @@ from agent.jobs.restore.ports import RestorePorts
 from agent.jobs.restore.preparation import check_matches, drop_unwanted, prepare
 from agent.jobs.restore.record import SwitchRecord, ended_notes, record_of, result_of
 from agent.jobs.restore.result import result_of_build
-from agent.jobs.restore.room import check_room
+from agent.jobs.restore.room import await_room, check_room
 from agent.jobs.restore.switch import Switch
 from agent.jobs.workspace import Workspace
 from agent.model.commands import Restore
@@ -46,7 +46,7 @@ class RestoreJob:
         """Decide everything; a switch that has begun was decided long ago."""
         if self._switching() is None:
             self._plan = gather(self._request, self._ports)
-            check_room(self._plan, self._ports.target)
+            check_room(self._plan.stored_bytes, self._ports.target.free_bytes)
 
     def progress(self) -> Progress:
         """Return how far the restore is."""
@@ -132,7 +132,7 @@ class RestoreJob:
         context, ports, wish = self._context, self._ports, plan.wish
         self._remove_temporaries()
         # After a death, or with a better plan: what was loaded before may still take its room.
-        check_room(plan, ports.target)
+        await_room(plan.stored_bytes, ports.target.free_bytes, context.stop)
         require_all(ports.store, plan)
         plan = renewed(plan, ports)
         crew = Crew(workers=ports.workers, stop=context.stop, held=context.held)
