@@ -169,10 +169,10 @@ class Point(StrEnum):
     DELETE_NOTED = "delete.noted"
     # The manifest is gone, the objects of the backup are not.
     DELETE_MANIFEST_GONE = "delete.manifest_gone"
-    # All objects of a backup are gone; the catalogue knows it.
-    DELETE_BEFORE_CATALOGUE = "delete.before_catalogue"
-    # A deleted backup is not in the catalogue; the command still runs.
+    # A deleted backup is not in the catalogue; its objects are there.
     DELETE_FORGOTTEN = "delete.forgotten"
+    # All objects of a backup are gone; the command still runs.
+    DELETE_OBJECTS_GONE = "delete.objects_gone"
     # It is written down which backup a prune removes next.
     PRUNE_NOTED = "prune.noted"
     # The manifest of a pruned backup is gone, its objects are not.

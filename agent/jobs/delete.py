@@ -99,14 +99,15 @@ class DeleteJob:
         passing(Point.DELETE_NOTED)
         ports.store.delete([keys.manifest(replset, backup)])
         passing(Point.DELETE_MANIFEST_GONE)
+        # Whatever comes of the rest, nobody shall be offered what is none any more.
+        ports.catalogue.remove(backup, ports.label)
+        passing(Point.DELETE_FORGOTTEN)
         found = [each.key for each in objects]
         for some in portions(found):
             self._context.held()
             self._stop_unless_canceled()
             ports.store.delete(some)
-        passing(Point.DELETE_BEFORE_CATALOGUE)
-        ports.catalogue.remove(backup, ports.label)
-        passing(Point.DELETE_FORGOTTEN)
+        passing(Point.DELETE_OBJECTS_GONE)
         ports.log.info("backup deleted", backup=backup, objects=len(objects))
         return result
 

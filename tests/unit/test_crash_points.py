@@ -71,6 +71,7 @@ _EXEMPT: Final = {
     "jobs/backup/window.py:_close": _CALLER,
     "jobs/backup/worker.py:_give_back": "a claim that is not given back lapses",
     "jobs/delete.py:_begin": _CALLER,
+    "jobs/prune/relisting.py:relist": "the list is made right again by the next prune",
     "jobs/removal.py:write_down": _CALLER,
     "jobs/replay/definitions.py:_create": "a temporary collection, as restore.created",
     "jobs/replay/definitions.py:_remove": "a temporary collection, as restore.cleaning",

@@ -13,6 +13,7 @@ from agent.jobs.backup.notes import backup_id_in
 from agent.jobs.prune.foretelling import foretell
 from agent.jobs.prune.planning import Archive, planned
 from agent.jobs.prune.ports import PrunePorts
+from agent.jobs.prune.relisting import relist
 from agent.jobs.prune.remover import Remover
 from agent.jobs.prune.rules import ruling
 from agent.jobs.prune.survey import (
@@ -84,6 +85,9 @@ class PruneJob:
             foretell(self._tally, first, seen, archive, self._orphans(seen))
             result = self._tally.result(first, seen, ())
             return {**told, **result, "old_versions": ports.old_versions()}
+        wrong = relist(seen, ports.store, ports.catalogue, ports.label)
+        if wrong:
+            ports.log.warning("the list of backups was wrong", backups=wrong)
         self._progress.set(Progress(phase="cleaning", total_bytes=self._total(first, seen)))
         self._go_on(seen)
         self._remove_backups(seen, archive)

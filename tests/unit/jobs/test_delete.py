@@ -406,3 +406,18 @@ def test_resync_makes_the_catalogue_what_the_storage_holds() -> None:
     result = job.run()
     assert [each.backup_id for each in desk.catalogue.entries()] == [NEW]
     assert OLD in str(result["damaged"])
+
+
+def test_a_backup_whose_manifest_is_gone_is_not_offered_whatever_comes_of_the_rest() -> None:
+    """The storage refuses to remove the chunks: what is left is no backup."""
+    desk = Desk()
+
+    def refuse(_call: int, method: str, key: str) -> None:
+        if method == "delete" and not key.endswith("manifest.json"):
+            raise PermanentError("storage_denied", "no")
+
+    desk.store.fault = refuse
+    with pytest.raises(PermanentError):
+        desk.job(OLD).run()
+    assert of(OLD, desk)
+    assert [NEW] == [each.backup_id for each in desk.catalogue.entries()]

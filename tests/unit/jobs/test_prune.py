@@ -425,3 +425,19 @@ def test_it_says_what_becomes_of_deleted_objects() -> None:
     cellar = Cellar()
     cellar.versions = "kept"
     assert "kept" == cellar.run()["old_versions"]
+
+
+def test_the_list_of_backups_is_made_right_by_what_is_stored() -> None:
+    """A delete that was reported as failed may have come through, or the other way round."""
+    cellar = Cellar()
+    cellar.rules.found = []
+    everything = [id_of(day) for day in range(5)]
+    manifest = keys.manifest(REPLSET, id_of(2))
+    body = cellar.store.objects.pop(manifest)
+    cellar.run(dry_run=True)
+    assert everything == [each.backup_id for each in cellar.catalogue.entries()]
+    cellar.run()
+    assert id_of(2) not in [each.backup_id for each in cellar.catalogue.entries()]
+    cellar.store.objects[manifest] = body
+    cellar.run()
+    assert everything == [each.backup_id for each in cellar.catalogue.entries()]
