@@ -139,6 +139,8 @@ _OPERATOR: Final = {
     Kind.DELETE: 0.0,
 }
 _ORDER_WEIGHTS: Final = (5, 2, 1, 1, 3, 3, 2, 1, 1)
+# A small oplog is there to roll over.
+_WEIGHTS: Final = {Kind.OPLOG_ROLLS: 4}
 _SHORTEST_S: Final = 0.3
 _MEAN_PAUSE_S: Final = {
     Place.AGENT: 3.0,
@@ -175,7 +177,9 @@ def plan(seed: int, length_s: float, *, stale_lists: bool = False) -> tuple[Act,
 
 def _acts(rng: random.Random, place: Place, kinds: dict[Kind, float], length_s: float) -> list[Act]:
     """Return acts at one place, one after the other."""
-    weights = _ORDER_WEIGHTS if place is Place.OPERATOR else (1,) * len(kinds)
+    weights = (
+        _ORDER_WEIGHTS if place is Place.OPERATOR else [_WEIGHTS.get(each, 1) for each in kinds]
+    )
     found: list[Act] = []
     free_at = 1.0 + rng.expovariate(1 / _MEAN_PAUSE_S[place])
     while free_at < length_s:

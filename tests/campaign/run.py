@@ -231,6 +231,8 @@ def _history(found: Campaign, control: Database[Document], judge: Judge) -> list
         code = (each.get("error") or {}).get("code", "")
         ends[f"{each['command']} {each.get('state')} {code}".rstrip()] += 1
     found.told += [f"         {count} x {end}" for end, count in sorted(ends.items())]
+    told = Counter(each["code"] for each in control["events"].find())
+    found.told.append(f"         events: {dict(sorted(told.items()))}")
     status = control["status"].find_one({"_id": "cluster"}) or {}
     problems = [(each["code"], each["message"]) for each in status["problems"]]
     found.told.append(f"         problems: {problems}")
