@@ -138,9 +138,15 @@ _OPERATOR: Final = {
     Kind.CANCEL: 0.0,
     Kind.DELETE: 0.0,
 }
-_ORDER_WEIGHTS: Final = (5, 2, 1, 1, 3, 3, 2, 1, 1)
-# A small oplog is there to roll over.
-_WEIGHTS: Final = {Kind.OPLOG_ROLLS: 4}
+# How often each kind comes, beside the others of its place; 1 where nothing stands here.
+_WEIGHTS: Final = {
+    Kind.OPLOG_ROLLS: 4,
+    Kind.BACKUP: 5,
+    Kind.VERIFY: 2,
+    Kind.COPY: 3,
+    Kind.COPY_OF_THE_PAST: 3,
+    Kind.COPY_OVER_COPY: 2,
+}
 _SHORTEST_S: Final = 0.3
 _MEAN_PAUSE_S: Final = {
     Place.AGENT: 3.0,
