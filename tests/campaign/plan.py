@@ -183,9 +183,7 @@ def plan(seed: int, length_s: float, *, stale_lists: bool = False) -> tuple[Act,
 
 def _acts(rng: random.Random, place: Place, kinds: dict[Kind, float], length_s: float) -> list[Act]:
     """Return acts at one place, one after the other."""
-    weights = (
-        _ORDER_WEIGHTS if place is Place.OPERATOR else [_WEIGHTS.get(each, 1) for each in kinds]
-    )
+    weights = [_WEIGHTS.get(each, 1) for each in kinds]
     found: list[Act] = []
     free_at = 1.0 + rng.expovariate(1 / _MEAN_PAUSE_S[place])
     while free_at < length_s:
