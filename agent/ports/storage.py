@@ -36,7 +36,11 @@ class ObjectStore(Protocol):
         ...
 
     def get(self, key: str) -> bytes:
-        """Return the whole object. Raises: PermanentError ``object_missing``."""
+        """Return the whole object.
+
+        Raises: PermanentError ``object_missing``; ``damaged_object`` for one that is larger than
+        any of ours, of which nothing is read.
+        """
         ...
 
     def list(self, prefix: str) -> Iterator[StoredObject]:

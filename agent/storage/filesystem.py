@@ -13,6 +13,7 @@ from typing import Final
 from agent.core.errors import AgentError, PermanentError, TransientError
 from agent.ports import ObjectStore, StoredObject
 from agent.storage.key import check
+from agent.storage.size import check_size
 
 # Names of files that are still being written; no key may have such a part.
 _TEMPORARY: Final = ".backstay-tmp-"
@@ -273,8 +274,10 @@ def _read(path: Path, key: str) -> bytes:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise _missing(key)
+        check_size(key, found.st_size)
         with open(descriptor, "rb", closefd=False) as file:
             return file.read()
     finally:

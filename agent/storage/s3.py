@@ -18,6 +18,7 @@ from agent.storage.key import LONGEST_KEY_BYTES, check
 from agent.storage.order import by_bytes
 from agent.storage.s3_arguments import customer_key, put_arguments
 from agent.storage.s3_rules import rule_of_answer
+from agent.storage.size import check_size
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -86,6 +87,7 @@ class S3Store:
             answer = self._read(self._s3().get_object, full)
             # Not as a context: that gives the raw stream, which checks nothing.
             with contextlib.closing(answer["Body"]) as stream:
+                check_size(key, answer["ContentLength"])
                 body = stream.read()
         if len(body) != answer["ContentLength"]:
             raise TransientError(

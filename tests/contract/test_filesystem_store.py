@@ -11,6 +11,7 @@ import pytest
 
 from agent.core.errors import PermanentError, TransientError
 from agent.storage.filesystem import FilesystemStore, _create_named, translate
+from agent.storage.size import LARGEST_OBJECT_BYTES
 from tests.testbed.waiting import eventually
 
 
@@ -201,3 +202,14 @@ def test_a_file_system_without_unnamed_files_is_written_to_all_the_same(root: Pa
     assert not _create_named(root / "one", b"y")
     assert ["one"] == [each.name for each in root.iterdir()]
     assert b"x" == FilesystemStore(root).get("one")
+
+
+def test_what_is_larger_than_any_object_is_not_read(root: Path) -> None:
+    """Whoever may write there could otherwise end an agent by its memory."""
+    store = FilesystemStore(root)
+    store.put("rs/one", b"x")
+    os.truncate(root / "rs/one", LARGEST_OBJECT_BYTES + 1)
+    with pytest.raises(PermanentError) as caught:
+        store.get("rs/one")
+    assert "damaged_object" == caught.value.code
+    assert "rs/one" == caught.value.facts["key"]

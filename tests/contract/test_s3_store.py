@@ -21,6 +21,7 @@ from agent.core.retry import RetryPolicy
 from agent.settings import CredentialSettings, EncryptionSettings, S3Settings
 from agent.storage.retrying import RetryingStore
 from agent.storage.s3 import S3Store
+from agent.storage.size import LARGEST_OBJECT_BYTES
 from tests.fakes.http_server import Answer, Request, s3_error, serving
 from tests.testbed.aws import AwsServer
 from tests.testbed.loopback import free_port
@@ -552,3 +553,12 @@ class TestAnswers:
         assert headers["if-none-match"] == "*"
         assert headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
         assert "expect" not in headers
+
+
+def test_what_is_larger_than_any_object_is_not_read() -> None:
+    """Whoever may write there could otherwise end an agent by its memory."""
+    huge = Answer(body=b"{", announced_bytes=LARGEST_OBJECT_BYTES + 1)
+    with serving(functools.partial(_always, huge)) as server:
+        error = error_of(lambda: store_of(at(server.url)).get("rs/one"))
+    assert "damaged_object" == error.code
+    assert "rs/one" == error.facts["key"]
