@@ -45,5 +45,5 @@ def test_commands_are_done_once_although_answers_are_lost(tmp_path: Path) -> Non
             assert {"resync": 1, "backup": 1, "restore": 1, "verify": 1} == kinds
             assert {"done"} == {each["state"] for each in found}
             assert 1 == cluster.control["backups"].count_documents({})
-            assert len(loss.lost) > 10, "answers were lost"
+            assert len(loss.lost) > 4, "answers were lost"
             cluster.check_clean()
