@@ -66,9 +66,12 @@ def test_what_a_watchdog_ends_says_where_it_stood(
         try:
             eventually(lambda: listener.count("WATCHDOG") >= 1, 60)
             agent.send(signal.SIGABRT)
-            assert -signal.SIGABRT == agent.wait()
+            status = agent.wait()
             assert "Fatal Python error: Aborted" in agent.text()
-            assert "in _until_stopped" in agent.text()
+            # Python reads the stacks of threads that go on, and may fall over one of them.
+            if status != -signal.SIGSEGV:
+                assert -signal.SIGABRT == status
+                assert "in _until_stopped" in agent.text()
         finally:
             agent.kill()
             remove_directory(agent.directory)
