@@ -5,13 +5,13 @@ import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from tests.testbed.stoppable import Stoppable
 
 Word = dict[str, str]
 
 
-class NotifySocket:
+class NotifySocket(Stoppable):
     """A socket as systemd puts it into `NOTIFY_SOCKET`, and all that was said to it."""
 
     def __init__(self, *, abstract: bool = False) -> None:
@@ -39,16 +39,7 @@ class NotifySocket:
         """Return the line that is shown now."""
         return next((word["STATUS"] for word in reversed(self.words()) if "STATUS" in word), "")
 
-    def __enter__(self) -> Self:
-        """Return the socket, which takes messages already."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close it and remove its file."""
+    def stop(self) -> None:
+        """Close it and remove its file. Idempotent."""
         self._socket.close()
         self._directory.cleanup()

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import ClassVar, Final, Self
 
 from bson.raw_bson import RawBSONDocument
@@ -19,6 +18,7 @@ from bson.raw_bson import RawBSONDocument
 from tests.testbed.loopback import HOST, free_port
 from tests.testbed.mongod import Node, NodeSpec
 from tests.testbed.replica_set import ReplicaSet
+from tests.testbed.stoppable import Stoppable
 
 # Source of the layout: "MongoDB Wire Protocol" in the manual.
 _HEADER: Final = struct.Struct("<iiii")
@@ -89,7 +89,7 @@ class Loss:
             self._lost.append(command)
 
 
-class MongoProxy:
+class MongoProxy(Stoppable):
     """Listens on a port of its own, from `start` to `stop`, and passes on to a mongod.
 
     Switches: `delay_s` before each message of a client goes on; `cut` and `mend`; `reset`.
@@ -171,15 +171,6 @@ class MongoProxy:
     def __enter__(self) -> Self:
         """Begin to listen."""
         return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close all."""
-        self.stop()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:

@@ -4,15 +4,15 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from types import TracebackType
 from typing import Final, Self
 
 from tests.testbed.loopback import HOST, free_port
+from tests.testbed.stoppable import Stoppable
 
 _BLOCK_BYTES: Final = 65_536
 
 
-class SlowLine:
+class SlowLine(Stoppable):
     """Passes connections on to a port of this host.
 
     Switches: `is_held`, the server is not asked and nothing comes back; `trickles`, answers come in
@@ -38,13 +38,8 @@ class SlowLine:
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End all."""
+    def stop(self) -> None:
+        """End all. Idempotent."""
         self._is_over.set()
         if self._listener is not None:
             with suppress(OSError):
